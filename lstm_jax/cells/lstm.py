@@ -1,0 +1,119 @@
+"""Long short-term memory (Hochreiter & Schmidhuber, 1997), with a forget gate."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.nn.initializers import Initializer, lecun_normal, orthogonal
+from jax.typing import DTypeLike
+
+from lstm_jax.cells.base import (
+    Cell,
+    Params,
+    add_bias,
+    check_size,
+    init_gates,
+    project,
+)
+
+GATES = ("i", "f", "g", "o")
+
+
+class LSTMCarry(NamedTuple):
+    """What an LSTM remembers: cell state ``c`` and hidden state ``h``, ``[B, H]``."""
+
+    c: Array
+    h: Array
+
+
+def lstm_cell(params: Params, carry: LSTMCarry, x: Array) -> tuple[LSTMCarry, Array]:
+    """One step of an LSTM.
+
+    ::
+
+        z = x @ w_ih + h @ w_hh + b          blocks in the order i, f, g, o
+        i, f, o = sigmoid(z_i, z_f, z_o)     g = tanh(z_g)
+        c' = f * c + i * g                   h' = o * tanh(c')        y = h'
+
+    Args:
+      params: ``w_ih [D, 4H]``, ``w_hh [H, 4H]``, ``b [4H]``.
+      carry: ``c`` and ``h``, each ``[B, H]``.
+      x: ``[B, D]``.
+
+    Returns:
+      The next carry, and ``y [B, H]`` in the dtype of ``x``.
+
+    Source: Hochreiter & Schmidhuber (1997); the forget gate from Gers,
+      Schmidhuber & Cummins (2000).
+
+    Example:
+      >>> import jax
+      >>> params = lstm(4).init(jax.random.key(0), input_size=3)
+      >>> xs = jax.random.normal(jax.random.key(1), (7, 2, 3))  # [T, B, D]
+      >>> carry, ys = jax.lax.scan(
+      ...     partial(lstm_cell, params), lstm(4).initial_carry((2,)), xs
+      ... )
+      >>> ys.shape
+      (7, 2, 4)
+    """
+    dtype = carry.c.dtype
+    z = project(x, params["w_ih"], dtype)
+    z += project(carry.h.astype(x.dtype), params["w_hh"], dtype)
+    i, f, g, o = jnp.split(add_bias(z, params["b"]), 4, axis=-1)
+    c = jax.nn.sigmoid(f) * carry.c + jax.nn.sigmoid(i) * jnp.tanh(g)
+    h = jax.nn.sigmoid(o) * jnp.tanh(c)
+    return LSTMCarry(c, h), h.astype(x.dtype)
+
+
+def lstm(
+    hidden_size: int,
+    *,
+    forget_bias: float = 1.0,
+    input_init: Initializer = lecun_normal(),  # noqa: B008 (a pure function)
+    recurrent_init: Initializer = orthogonal(),  # noqa: B008
+) -> Cell:
+    """The LSTM as a ``Cell``.
+
+    Args:
+      hidden_size: ``H``, at least 1.
+      forget_bias: put into the forget block of ``b`` by ``init``, and never
+        added again: the stored bias is the bias that is used.
+      input_init: draws each gate's ``[D, H]`` block of ``w_ih``.
+      recurrent_init: draws each gate's ``[H, H]`` block of ``w_hh``.
+
+    Returns:
+      A ``Cell`` whose params are ``w_ih [D, 4H]``, ``w_hh [H, 4H]``, ``b [4H]``.
+
+    Raises:
+      ValueError: ``hidden_size: expected an integer >= 1, got ...``.
+
+    Source: forget bias of 1 from Jozefowicz, Zaremba & Sutskever (2015);
+      orthogonal recurrent weights from Saxe, McClelland & Ganguli (2014).
+
+    Example:
+      >>> params = lstm(4).init(jax.random.key(0), input_size=3)
+      >>> {name: w.shape for name, w in params.items()}
+      {'w_ih': (3, 16), 'w_hh': (4, 16), 'b': (16,)}
+    """
+    check_size("hidden_size", hidden_size)
+
+    def init(key: Array, input_size: int, dtype: DTypeLike = jnp.float32) -> Params:
+        check_size("input_size", input_size)
+        key_ih, key_hh = jax.random.split(key)
+        gates = partial(init_gates, hidden_size=hidden_size, num_gates=4, dtype=dtype)
+        forget = slice(hidden_size, 2 * hidden_size)
+        return {
+            "w_ih": gates(input_init, key_ih, input_size),
+            "w_hh": gates(recurrent_init, key_hh, hidden_size),
+            "b": jnp.zeros(4 * hidden_size, dtype).at[forget].set(forget_bias),
+        }
+
+    def initial_carry(
+        batch_shape: tuple[int, ...], dtype: DTypeLike = jnp.float32
+    ) -> LSTMCarry:
+        zeros = jnp.zeros((*batch_shape, hidden_size), dtype)
+        return LSTMCarry(c=zeros, h=zeros)
+
+    return Cell(init, initial_carry, lstm_cell, hidden_size)

@@ -1,0 +1,88 @@
+"""The simple recurrent network (Elman, 1990)."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.nn.initializers import Initializer, lecun_normal, orthogonal
+from jax.typing import DTypeLike
+
+from lstm_jax.cells.base import Cell, Params, add_bias, check_size, project
+
+
+class RNNCarry(NamedTuple):
+    """What an Elman network remembers: the hidden state ``h [B, H]``."""
+
+    h: Array
+
+
+def rnn_cell(params: Params, carry: RNNCarry, x: Array) -> tuple[RNNCarry, Array]:
+    """One step of an Elman network: ``h' = y = tanh(x @ w_ih + h @ w_hh + b)``.
+
+    Args:
+      params: ``w_ih [D, H]``, ``w_hh [H, H]``, ``b [H]``.
+      carry: ``h [B, H]``.
+      x: ``[B, D]``.
+
+    Returns:
+      The next carry, and ``y [B, H]`` in the dtype of ``x``.
+
+    Source: Elman (1990).
+
+    Example:
+      >>> params = rnn(4).init(jax.random.key(0), input_size=3)
+      >>> carry, y = rnn_cell(params, rnn(4).initial_carry((2,)), jnp.ones((2, 3)))
+      >>> y.shape
+      (2, 4)
+    """
+    dtype = carry.h.dtype
+    z = project(x, params["w_ih"], dtype)
+    z += project(carry.h.astype(x.dtype), params["w_hh"], dtype)
+    h = jnp.tanh(add_bias(z, params["b"]))
+    return RNNCarry(h), h.astype(x.dtype)
+
+
+def rnn(
+    hidden_size: int,
+    *,
+    input_init: Initializer = lecun_normal(),  # noqa: B008 (a pure function)
+    recurrent_init: Initializer = orthogonal(),  # noqa: B008
+) -> Cell:
+    """The Elman network as a ``Cell``.
+
+    Args:
+      hidden_size: ``H``, at least 1.
+      input_init: draws ``w_ih [D, H]``.
+      recurrent_init: draws ``w_hh [H, H]``.
+
+    Returns:
+      A ``Cell`` with params ``w_ih [D, H]``, ``w_hh [H, H]``, ``b [H]``.
+
+    Raises:
+      ValueError: ``hidden_size: expected an integer >= 1, got ...``.
+
+    Source: Elman (1990).
+
+    Example:
+      >>> params = rnn(4).init(jax.random.key(0), input_size=3)
+      >>> {name: w.shape for name, w in params.items()}
+      {'w_ih': (3, 4), 'w_hh': (4, 4), 'b': (4,)}
+    """
+    check_size("hidden_size", hidden_size)
+
+    def init(key: Array, input_size: int, dtype: DTypeLike = jnp.float32) -> Params:
+        check_size("input_size", input_size)
+        key_ih, key_hh = jax.random.split(key)
+        return {
+            "w_ih": input_init(key_ih, (input_size, hidden_size), dtype),
+            "w_hh": recurrent_init(key_hh, (hidden_size, hidden_size), dtype),
+            "b": jnp.zeros(hidden_size, dtype),
+        }
+
+    def initial_carry(
+        batch_shape: tuple[int, ...], dtype: DTypeLike = jnp.float32
+    ) -> RNNCarry:
+        return RNNCarry(h=jnp.zeros((*batch_shape, hidden_size), dtype))
+
+    return Cell(init, initial_carry, rnn_cell, hidden_size)

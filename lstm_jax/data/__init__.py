@@ -1,0 +1,1 @@
+"""From review texts to batches: sources, splits, tokenizer, batches (NumPy only)."""

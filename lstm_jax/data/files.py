@@ -1,0 +1,289 @@
+"""The user's own reviews: CSV, TSV or JSON lines."""
+
+import contextlib
+import csv
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+
+from lstm_jax.data.corpus import Corpus, Reviews
+from lstm_jax.data.groups import number_groups, reason
+from lstm_jax.errors import UserError
+
+_ENDINGS = ".csv, .tsv, .jsonl or .ndjson"
+# Bad lines that one message shows.
+_SHOWN = 3
+# The largest that a C long holds on every system.
+_HUGE_FIELD = 2**31 - 1
+
+
+class _Row(NamedTuple):
+    """A row of a file: its columns, or what is wrong with it."""
+
+    line: int
+    columns: dict[str, Any]
+    problem: str = ""
+
+
+class _Table(NamedTuple):
+    """The columns that were asked for, row by row."""
+
+    lines: list[int]
+    columns: dict[str, list[str]]
+
+
+def load_files(
+    train_file: str,
+    test_file: str = "",
+    *,
+    text_column: str = "text",
+    label_column: str = "label",
+    group_column: str = "",
+) -> Corpus:
+    """Load the user's own labelled texts.
+
+    Args:
+      train_file: path that ends in .csv, .tsv, .jsonl or .ndjson; CSV and TSV have
+        a header line.
+      test_file: likewise, or "" for no test split.
+      text_column: column (or key) of the texts.
+      label_column: column of the labels, two or more different ones in train.
+      group_column: column of the groups of train, or "" for none.
+
+    Returns:
+      The corpus; label names are sorted, as numbers when all are integers.
+
+    Raises:
+      UserError: a file cannot be read, or rows are bad; the message names the file,
+        the first few lines and what is expected.
+    """
+    columns = {"data.text_column": text_column, "data.label_column": label_column}
+    grouped = {"data.group_column": group_column} if group_column else {}
+    train = _read_table("data.train_file", train_file, columns | grouped)
+    label_names = _label_names(train_file, train.columns[label_column])
+    groups = number_groups(train.columns[group_column]) if group_column else None
+    test = None
+    if test_file:
+        table = _read_table("data.test_file", test_file, columns)
+        _refuse_unknown_labels(test_file, table, label_column, label_names)
+        test = _reviews(table, text_column, label_column, label_names)
+    return Corpus(
+        name=Path(train_file).name,
+        label_names=label_names,
+        train=_reviews(train, text_column, label_column, label_names)._replace(
+            groups=groups
+        ),
+        test=test,
+    )
+
+
+def _reviews(
+    table: _Table, text_column: str, label_column: str, label_names: tuple[str, ...]
+) -> Reviews:
+    number = {name: i for i, name in enumerate(label_names)}
+    labels = np.array([number[n] for n in table.columns[label_column]], np.int32)
+    return Reviews(table.columns[text_column], labels)
+
+
+def _label_names(path: str, labels: Iterable[str]) -> tuple[str, ...]:
+    names = sorted(set(labels))
+    if len(names) < 2:
+        raise UserError(
+            f"{path}: expected two or more different labels, got only {names[0]!r}"
+        )
+    if all(re.fullmatch(r"[+-]?[0-9]{1,4000}", name) for name in names):
+        names.sort(key=int)
+    return tuple(names)
+
+
+def _refuse_unknown_labels(
+    path: str, table: _Table, label_column: str, label_names: tuple[str, ...]
+) -> None:
+    problems = [
+        (line, f"label {label!r}")
+        for line, label in zip(table.lines, table.columns[label_column], strict=True)
+        if label not in label_names
+    ]
+    _refuse(path, problems, f"labels that the train file has ({_names(label_names)})")
+
+
+def _read_table(setting: str, path: str, columns: dict[str, str]) -> _Table:
+    """Read ``columns`` (setting -> name) of a file; report all bad rows at once."""
+    rows = _read_rows(setting, path)
+    if not rows:
+        raise UserError(f"{path}: expected rows with a text and a label, got none")
+    _refuse_missing_columns(path, rows, columns)
+    wanted = list(dict.fromkeys(columns.values()))
+    good: dict[str, list[str]] = {name: [] for name in wanted}
+    problems = []
+    for row in rows:
+        problem = row.problem or _problem(row.columns, wanted)
+        if problem:
+            problems.append((row.line, problem))
+            continue
+        for name in wanted:
+            good[name].append(_cell(row.columns[name]))
+    _refuse(path, problems, f"a value for {_names(wanted)} in every row")
+    label = columns["data.label_column"]
+    good[label] = [value.strip() for value in good[label]]
+    return _Table([row.line for row in rows], good)
+
+
+def _problem(columns: dict[str, Any], wanted: list[str]) -> str:
+    """Say what is wrong with the values of a row, or ""."""
+    for name in wanted:
+        value = columns.get(name)
+        if value is None:
+            return f"no {name!r}"
+        if not isinstance(value, str | int):
+            return f"{name!r} is neither a string nor an integer"
+        if not _cell(value).strip():
+            return f"empty {name!r}"
+    return ""
+
+
+def _cell(value: str | int) -> str:
+    # JSON spells its booleans in lower case.
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _refuse(path: str, problems: list[tuple[int, str]], expected: str) -> None:
+    """Report bad rows in one line, if there are any."""
+    if not problems:
+        return
+    shown = "; ".join(f"line {line}: {problem}" for line, problem in problems[:_SHOWN])
+    more = len(problems) - _SHOWN
+    raise UserError(
+        f"{path}: expected {expected}, got {shown}"
+        + (f"; and {more} more bad rows" if more > 0 else "")
+    )
+
+
+def _refuse_missing_columns(
+    path: str, rows: list[_Row], columns: dict[str, str]
+) -> None:
+    found = dict.fromkeys(name for row in rows for name in row.columns)
+    for setting, name in columns.items():
+        # Without any column, every row is bad and says so itself.
+        if found and name not in found:
+            raise UserError(
+                f"{path}: expected a column {name!r}, got the columns {_names(found)}; "
+                f"name it with {setting}"
+            )
+
+
+def _names(names: Iterable[str]) -> str:
+    listed = [repr(name) for name in names]
+    more = len(listed) - 10
+    return ", ".join(listed[:10]) + (f" and {more} more" if more > 0 else "")
+
+
+def _read_rows(setting: str, path: str) -> list[_Row]:
+    ending = Path(path).suffix.lower()
+    if ending not in _READERS:
+        raise UserError(
+            f"{setting}: expected a file that ends in {_ENDINGS}, got {path!r}"
+        )
+    try:
+        # utf-8-sig: spreadsheets put a byte order mark before the first column.
+        with open(
+            Path(path).expanduser(), encoding="utf-8-sig", errors="replace", newline=""
+        ) as file:
+            return list(_READERS[ending](path, file))
+    except OSError as error:
+        raise UserError(
+            f"{setting}: expected a file to read, got {path!r}: {reason(error)}"
+        ) from error
+
+
+def _json_rows(path: str, file: IO[str]) -> Iterator[_Row]:
+    del path
+    # The file is open with newline="": a lone carriage return ends no JSON line.
+    for number, line in enumerate(file.read().split("\n"), start=1):
+        if line.strip():
+            yield _json_row(number, line)
+
+
+def _json_row(number: int, line: str) -> _Row:
+    try:
+        value = json.loads(line)
+    except json.JSONDecodeError as error:
+        return _Row(number, {}, f"not JSON ({error.msg} at column {error.colno})")
+    except (ValueError, RecursionError) as error:
+        return _Row(number, {}, f"not JSON ({error})")
+    if not isinstance(value, dict):
+        return _Row(number, {}, "not a JSON object")
+    return _Row(number, value)
+
+
+def _csv_rows(path: str, file: IO[str]) -> Iterator[_Row]:
+    return _delimited_rows(path, file, ",", "commas")
+
+
+def _tsv_rows(path: str, file: IO[str]) -> Iterator[_Row]:
+    return _delimited_rows(path, file, "\t", "tabs")
+
+
+def _delimited_rows(
+    path: str, file: IO[str], delimiter: str, called: str
+) -> Iterator[_Row]:
+    with _huge_fields():
+        rows = _numbered(csv.reader(file, delimiter=delimiter, strict=True))
+        _, header, problem = next(rows, (1, [], "the file is empty"))
+        if problem:
+            raise UserError(f"{path}: expected a header line, but {problem}")
+        _check_header(path, header, called)
+        for line, fields, problem in rows:
+            if not problem and len(fields) != len(header):
+                problem = f"{len(fields)} fields instead of {len(header)}"
+            yield _Row(line, dict(zip(header, fields, strict=False)), problem)
+
+
+def _numbered(reader: Any) -> Iterator[tuple[int, list[str], str]]:
+    """Yield (line on which the row starts, fields, problem), without blank lines."""
+    while True:
+        line = reader.line_num + 1
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield line, [], f"broken quoting ({error})"
+            continue
+        if fields:
+            yield line, fields, ""
+
+
+def _check_header(path: str, header: list[str], called: str) -> None:
+    if len(header) == 1:
+        raise UserError(
+            f"{path}: expected columns separated by {called}, got one column "
+            f"{header[0]!r}; is the delimiter another?"
+        )
+    twice = {name for name in header if header.count(name) > 1}
+    if twice:
+        raise UserError(
+            f"{path}: expected every column once, got {_names(sorted(twice))} twice"
+        )
+
+
+@contextlib.contextmanager
+def _huge_fields() -> Iterator[None]:
+    """Lift the limit of 128 KiB a field, which is the whole process's."""
+    before = csv.field_size_limit(_HUGE_FIELD)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+_READERS: dict[str, Callable[[str, IO[str]], Iterator[_Row]]] = {
+    ".csv": _csv_rows,
+    ".tsv": _tsv_rows,
+    ".jsonl": _json_rows,
+    ".ndjson": _json_rows,
+}

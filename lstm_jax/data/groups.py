@@ -1,0 +1,71 @@
+"""Groups of records: who may not stand on both sides of the validation split."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from lstm_jax.errors import UserError
+
+
+def number_groups(names: Iterable[str]) -> np.ndarray:
+    """Number groups in the order in which they first appear.
+
+    The same partition gets the same numbers whatever its groups are called, so
+    that a split by movie does not depend on how the movies are named.
+
+    Args:
+      names: one name a record.
+
+    Returns:
+      int64 [N], from 0.
+
+    >>> number_groups(["tt7", "tt3", "tt7", "tt5"])
+    array([0, 1, 0, 2])
+    """
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(n, len(numbers)) for n in names], np.int64)
+
+
+def read_groups(path: str | Path, count: int, *, setting: str) -> np.ndarray:
+    """Read a file whose line i is the group of record i.
+
+    Args:
+      path: text file, one group (a number or a name) a line.
+      count: records that need a group.
+      setting: what an error message calls the file.
+
+    Returns:
+      int64 [count], numbered by ``number_groups``.
+
+    Raises:
+      UserError: no such file, another number of lines, or an empty line.
+    """
+    path = Path(path).expanduser()
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise UserError(
+            f"{setting}: expected a text file with one group a line, got {path}: "
+            f"{reason(error)}"
+        ) from error
+    # Not splitlines(): a name may hold one of the separators only it knows.
+    names = [line.strip() for line in text.removesuffix("\n").split("\n")]
+    if len(names) != count or not text:
+        raise UserError(
+            f"{setting}: expected {count} lines, one for each train record, "
+            f"got {len(names) if text else 0} in {path}"
+        )
+    if "" in names:
+        line = names.index("") + 1
+        raise UserError(
+            f"{setting}: expected a group on every line, got an empty line {line} "
+            f"in {path}"
+        )
+    return number_groups(names)
+
+
+def reason(error: OSError) -> str:
+    """Say why the system refused, without the path that messages name already."""
+    return error.strerror or (os.strerror(error.errno) if error.errno else str(error))

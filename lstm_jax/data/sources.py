@@ -1,0 +1,125 @@
+"""The one door to every data source."""
+
+import os
+from pathlib import Path
+from typing import Protocol
+
+from lstm_jax.data.corpus import Corpus
+from lstm_jax.data.files import load_files
+from lstm_jax.data.groups import read_groups
+
+
+class DataSettings(Protocol):
+    """The settings that are read here; ``training.config.DataConfig`` has them."""
+
+    @property
+    def source(self) -> str:
+        """Which source: imdb_reviews, synthetic_reviews or files."""
+        ...
+
+    @property
+    def data_dir(self) -> str:
+        """Directory of TFDS, or ""."""
+        ...
+
+    @property
+    def train_file(self) -> str:
+        """The user's own train file."""
+        ...
+
+    @property
+    def test_file(self) -> str:
+        """The user's own test file, or ""."""
+        ...
+
+    @property
+    def text_column(self) -> str:
+        """Where the texts are."""
+        ...
+
+    @property
+    def label_column(self) -> str:
+        """Where the labels are."""
+        ...
+
+    @property
+    def group_column(self) -> str:
+        """Where the groups are, or ""."""
+        ...
+
+    @property
+    def validation_groups(self) -> str:
+        """A file with the groups of the train records, or ""."""
+        ...
+
+
+def load_corpus(config: DataSettings) -> Corpus:
+    """Load the reviews that ``config`` names.
+
+    Args:
+      config: checked settings, such as a ``DataConfig``.
+
+    Returns:
+      The corpus; the groups of ``config.validation_groups`` go before those of the
+      source.
+
+    Raises:
+      UserError: the data cannot be had or read as the settings say.
+    """
+    corpus = _LOADERS[config.source](config)
+    if not config.validation_groups:
+        return corpus
+    groups = read_groups(
+        config.validation_groups,
+        len(corpus.train.texts),
+        setting="data.validation_groups",
+    )
+    return corpus._replace(train=corpus.train._replace(groups=groups))
+
+
+def cache_dir() -> Path:
+    """Return where generated sets are kept: ``$XDG_CACHE_HOME``, else ``~/.cache``."""
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(cache).expanduser() / "lstm_jax" / "tfds"
+
+
+# TFDS is imported where it is needed: it takes a second, and files do without it.
+
+
+def _load_imdb(config: DataSettings) -> Corpus:
+    from lstm_jax.data.imdb import load_imdb
+
+    return load_imdb(config.data_dir)
+
+
+def _load_synthetic(config: DataSettings) -> Corpus:
+    from lstm_jax.data import prepared
+    from lstm_jax.data.synthetic_reviews import SyntheticReviews
+
+    # Not in TFDS_DATA_DIR, which people share and may not be able to write.
+    root = Path(config.data_dir).expanduser() if config.data_dir else cache_dir()
+    builder = prepared.load_or_prepare(SyntheticReviews, root.absolute())
+    return Corpus(
+        name="synthetic_reviews",
+        label_names=prepared.label_names(builder),
+        train=prepared.read_split(builder, "train"),
+        test=prepared.read_split(builder, "test"),
+        notice="synthetic reviews, not IMDB",
+    )
+
+
+def _load_files(config: DataSettings) -> Corpus:
+    return load_files(
+        config.train_file,
+        config.test_file,
+        text_column=config.text_column,
+        label_column=config.label_column,
+        group_column=config.group_column,
+    )
+
+
+_LOADERS = {
+    "imdb_reviews": _load_imdb,
+    "synthetic_reviews": _load_synthetic,
+    "files": _load_files,
+}

@@ -1,0 +1,93 @@
+"""Texts to token ids: a word-level Hugging Face tokenizer in ``tokenizer.json``."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
+
+from lstm_jax.errors import UserError
+
+PAD, UNKNOWN = "[PAD]", "[UNK]"
+PAD_ID, UNKNOWN_ID = 0, 1
+
+# Line breaks, as markup or as such, become one newline token.
+_LINE_BREAKS = Regex(r"(?:\s*<br\s*/?>\s*|[ \t]*[\r\n]+[ \t]*)+")
+# A newline, a word with its apostrophes, or one punctuation mark.
+_TOKEN = Regex(r"\n|\w+(?:'\w+)*|[^\w\s]")
+
+
+def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
+    r"""Learn the vocabulary: the most frequent words of ``texts``, lower case.
+
+    Args:
+      texts: training texts, and no others.
+      vocab_size: entries at most, "[PAD]" (0) and "[UNK]" (1) included.
+
+    Returns:
+      A tokenizer; words that were not seen become "[UNK]".
+
+    Example:
+      >>> tokenizer = train_tokenizer(["Good, good!<br /><br />Don't miss."], 9)
+      >>> tokenizer.encode("Don't<br />go").tokens
+      ["don't", '\n', '[UNK]']
+    """
+    learner = _word_level({})
+    learner.train_from_iterator(
+        texts,
+        trainers.WordLevelTrainer(
+            vocab_size=vocab_size, special_tokens=[PAD, UNKNOWN], show_progress=False
+        ),
+    )
+    # Rebuilt from the vocabulary alone: the trainer marks the two names as special,
+    # and a review that spells out "[PAD]" would become padding.
+    return _word_level(learner.get_vocab())
+
+
+def encode(tokenizer: Tokenizer, texts: list[str]) -> list[np.ndarray]:
+    """Turn each text into its int32 token ids, at full length."""
+    encodings = tokenizer.encode_batch_fast(texts)
+    return [np.array(e.ids, np.int32) for e in encodings]
+
+
+def truncate(token_ids: np.ndarray, max_length: int, how: str) -> np.ndarray:
+    """Keep ``max_length`` tokens at most.
+
+    Args:
+      token_ids: ``[N]``.
+      max_length: tokens to keep.
+      how: "head" keeps the first, "tail" the last, "head_tail" a quarter from the
+        beginning and the rest from the end, where reviews give their verdict.
+
+    >>> truncate(np.arange(9), 4, "head_tail").tolist()
+    [0, 6, 7, 8]
+    """
+    if len(token_ids) <= max_length:
+        return token_ids
+    heads = {"head": max_length, "tail": 0, "head_tail": max_length // 4}
+    head = heads[how]
+    tail = max_length - head
+    return np.concatenate([token_ids[:head], token_ids[len(token_ids) - tail :]])
+
+
+def load_tokenizer(path: Path) -> Tokenizer:
+    """Read a ``tokenizer.json``.
+
+    Raises:
+      UserError: the file is missing or is not a tokenizer.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: expected a tokenizer file, got nothing there")
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises a bare Exception
+        raise UserError(f"{path}: expected a tokenizer file, got: {error}") from error
+
+
+def _word_level(vocab: dict[str, int]) -> Tokenizer:
+    tokenizer = Tokenizer(models.WordLevel(vocab=vocab, unk_token=UNKNOWN))
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Replace(_LINE_BREAKS, "\n"), normalizers.Lowercase()]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(_TOKEN, "removed", invert=True)
+    return tokenizer

@@ -1,0 +1,11 @@
+"""Ways to run a cell over time; each equals the plain scan.
+
+A kernel is ``(cell, params, carry, xs, mask, reverse, unroll) -> (carry, ys)``
+with ``mask`` bool ``[T, B]`` (True: a real step) or None.
+"""
+
+from lstm_jax.kernels.scan import scan as scan
+
+# unroll(implementation=...) takes a key of this table, or "auto".
+KERNELS = {"scan": scan}
+IMPLEMENTATIONS = ("auto", *KERNELS)

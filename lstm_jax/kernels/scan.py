@@ -1,0 +1,53 @@
+"""The plain scan: any cell, any backend, the reference for every other kernel."""
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from lstm_jax.cells.base import Carry, Cell, Params
+
+
+def scan(
+    cell: Cell,
+    params: Params,
+    carry: Carry,
+    xs: Array,
+    mask: Array | None,
+    *,
+    reverse: bool = False,
+    unroll: int = 1,
+) -> tuple[Carry, Array]:
+    """Run ``cell`` over time with ``jax.lax.scan``.
+
+    Args:
+      cell: the cell.
+      params: its parameters.
+      carry: the carry before the first step.
+      xs: ``[T, B, D]``.
+      mask: bool ``[T, B]``, True at real steps, or None: every step is real.
+      reverse: from the last step to the first; ``ys[t]`` still belongs to ``xs[t]``.
+      unroll: steps in one iteration of the loop.
+
+    Returns:
+      The last carry, and ``ys [T, B, H]``.  At a step that is not real the carry
+      is held and ``y`` is 0.
+    """
+
+    def step(carry: Carry, inputs: tuple[Array, Array | None]) -> tuple[Carry, Array]:
+        x, real = inputs
+        if real is None:
+            return cell.step(params, carry, x)
+        # x is cleared before the products, not only masked after them: a NaN in
+        # the padding would otherwise reach the weights as 0 * NaN in the gradient.
+        new, y = cell.step(params, carry, keep(real, x, 0))
+        held = jax.tree.map(lambda a, b: keep(real, a, b), new, carry)
+        return held, keep(real, y, 0)
+
+    return jax.lax.scan(step, carry, (xs, mask), reverse=reverse, unroll=unroll)
+
+
+def keep(real: Array, new: Array, old: Array | float) -> Array:
+    """``new`` where ``real [B]``, else ``old``; new ``[B, ...]``."""
+    shape = real.shape + (1,) * (new.ndim - real.ndim)
+    old = jnp.broadcast_to(jnp.asarray(old, new.dtype), new.shape)
+    return jnp.where(real.reshape(shape), new, old)

@@ -1,0 +1,184 @@
+"""Whole-sequence layers built from cells: one direction, both, and stacks.
+
+A layer is a value like a cell, one level up: pure functions over a sequence.
+``stack`` of layers is a layer again.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import DTypeLike
+
+from lstm_jax.cells.base import Carry, Cell
+from lstm_jax.unroll import unroll
+
+
+class Layer(NamedTuple):
+    """Pure functions over a sequence.
+
+    Attributes:
+      init: ``(key, input_size, dtype=float32) -> params``.
+      initial_carry: ``(batch_shape, dtype=float32) -> carry``.
+      apply: ``(params, xs, *, carry=None, lengths=None, key=None) -> (carry, ys)``,
+        xs ``[T, B, D]``, ys ``[T, B, output_size]``, 0 at padded steps.  ``key``
+        is for dropout between stacked layers; None leaves dropout out.
+      output_size: the width of ``ys``.
+    """
+
+    init: Callable[..., Any]
+    initial_carry: Callable[..., Any]
+    apply: Callable[..., tuple[Any, Array]]
+    output_size: int
+
+
+class BothCarries(NamedTuple):
+    """The last carries of a bidirectional layer."""
+
+    forward: Carry
+    backward: Carry
+
+
+def one_way(
+    cell: Cell, *, reverse: bool = False, unroll: int = 1, implementation: str = "auto"
+) -> Layer:
+    """A layer that runs ``cell`` over time, see ``unroll`` for the arguments.
+
+    >>> from lstm_jax import gru
+    >>> layer = one_way(gru(4))
+    >>> params = layer.init(jax.random.key(0), input_size=3)
+    >>> carry, ys = layer.apply(params, jnp.ones((7, 2, 3)))
+    >>> ys.shape
+    (7, 2, 4)
+    """
+    run = _runner(cell, reverse, unroll, implementation)
+
+    def apply(params, xs, *, carry=None, lengths=None, key=None):
+        del key  # nothing random in here
+        return run(params, xs, carry=carry, lengths=lengths)
+
+    return Layer(cell.init, cell.initial_carry, apply, cell.output_size)
+
+
+def bidirectional(
+    cell: Cell, *, unroll: int = 1, implementation: str = "auto"
+) -> Layer:
+    """A layer that runs ``cell`` both ways and puts the two outputs side by side.
+
+    Returns:
+      A ``Layer`` with params ``{"forward": ..., "backward": ...}``, carry
+      ``BothCarries``, and ``ys [T, B, 2H]``, forward first.
+
+    Source: Schuster & Paliwal (1997).
+
+    Example:
+      >>> from lstm_jax import lstm
+      >>> layer = bidirectional(lstm(4))
+      >>> params = layer.init(jax.random.key(0), input_size=3)
+      >>> carry, ys = layer.apply(params, jnp.ones((7, 2, 3)))
+      >>> ys.shape, carry.backward.h.shape
+      ((7, 2, 8), (2, 4))
+    """
+    run_forward = _runner(cell, False, unroll, implementation)
+    run_backward = _runner(cell, True, unroll, implementation)
+
+    def init(key: Array, input_size: int, dtype: DTypeLike = jnp.float32) -> Any:
+        key_forward, key_backward = jax.random.split(key)
+        return {
+            "forward": cell.init(key_forward, input_size, dtype),
+            "backward": cell.init(key_backward, input_size, dtype),
+        }
+
+    def initial_carry(batch_shape, dtype: DTypeLike = jnp.float32) -> BothCarries:
+        zeros = cell.initial_carry(batch_shape, dtype)
+        return BothCarries(zeros, zeros)
+
+    def apply(params, xs, *, carry=None, lengths=None, key=None):
+        del key  # nothing random in here
+        first, last = (None, None) if carry is None else carry
+        first, ys = run_forward(params["forward"], xs, carry=first, lengths=lengths)
+        last, zs = run_backward(params["backward"], xs, carry=last, lengths=lengths)
+        return BothCarries(first, last), jnp.concatenate([ys, zs], axis=-1)
+
+    return Layer(init, initial_carry, apply, 2 * cell.output_size)
+
+
+def stack(layers: Sequence[Layer], *, dropout_rate: float = 0.0) -> Layer:
+    """Layers one on another; each reads the outputs of the one below.
+
+    Args:
+      layers: from the bottom up, at least one.
+      dropout_rate: share of each layer's outputs dropped on the way up (not on
+        the last layer's), in [0, 1), when ``apply`` is given a ``key``.
+
+    Returns:
+      A ``Layer`` with params ``{"layer_0": ..., "layer_1": ...}`` and a tuple of
+      carries.
+
+    Raises:
+      ValueError: no layer, or a rate out of range.
+
+    Example:
+      >>> from lstm_jax import lstm
+      >>> layer = stack([bidirectional(lstm(4)), one_way(lstm(5))])
+      >>> params = layer.init(jax.random.key(0), input_size=3)
+      >>> carries, ys = layer.apply(params, jnp.ones((7, 2, 3)))
+      >>> ys.shape, len(carries)
+      ((7, 2, 5), 2)
+    """
+    if not layers:
+        raise ValueError("layers: expected at least one, got none")
+    if not 0 <= dropout_rate < 1:
+        raise ValueError(f"dropout_rate: expected 0 <= rate < 1, got {dropout_rate}")
+    sizes = [layer.output_size for layer in layers]
+
+    def init(key: Array, input_size: int, dtype: DTypeLike = jnp.float32) -> Any:
+        keys = jax.random.split(key, len(layers))
+        widths = [input_size, *sizes[:-1]]
+        return {
+            f"layer_{n}": layer.init(k, width, dtype)
+            for n, (layer, k, width) in enumerate(
+                zip(layers, keys, widths, strict=True)
+            )
+        }
+
+    def initial_carry(batch_shape, dtype: DTypeLike = jnp.float32) -> tuple:
+        return tuple(layer.initial_carry(batch_shape, dtype) for layer in layers)
+
+    def apply(params, xs, *, carry=None, lengths=None, key=None):
+        starts = (None,) * len(layers) if carry is None else carry
+        keys = [None] * len(layers)
+        if key is not None:
+            keys = jax.random.split(key, len(layers))
+        carries, ys = [], xs
+        for n, (layer, start, k) in enumerate(zip(layers, starts, keys, strict=True)):
+            if n > 0 and k is not None:
+                ys = dropout(k, ys, dropout_rate)
+            last, ys = layer.apply(
+                params[f"layer_{n}"], ys, carry=start, lengths=lengths, key=k
+            )
+            carries.append(last)
+        return tuple(carries), ys
+
+    return Layer(init, initial_carry, apply, sizes[-1])
+
+
+def dropout(key: Array, x: Array, rate: float) -> Array:
+    """Zero a share ``rate`` of ``x`` and scale up the rest (Srivastava et al., 2014).
+
+    >>> dropout(jax.random.key(0), jnp.ones(3), 0.0).tolist()
+    [1.0, 1.0, 1.0]
+    """
+    if rate == 0:
+        return x
+    kept = jax.random.bernoulli(key, 1 - rate, x.shape)
+    return jnp.where(kept, x / (1 - rate), jnp.zeros_like(x))
+
+
+def _runner(cell: Cell, reverse: bool, steps: int, implementation: str) -> Callable:
+    return partial(
+        unroll, cell, reverse=reverse, unroll=steps, implementation=implementation
+    )

@@ -1,0 +1,1 @@
+"""Flax Linen models built on the cells."""

@@ -1,0 +1,31 @@
+"""The classifier that the settings describe."""
+
+import dataclasses
+from typing import Any
+
+from lstm_jax.data.tokenizer import UNKNOWN_ID
+from lstm_jax.errors import UserError
+from lstm_jax.models.classifier import TextClassifier
+
+
+def build_classifier(
+    config: Any, *, vocab_size: int, num_classes: int
+) -> TextClassifier:
+    """Build the model.
+
+    Args:
+      config: a ``ModelConfig``.
+      vocab_size: of the tokenizer.
+      num_classes: of the data.
+
+    Raises:
+      UserError: one logit is asked for, but there are more than two classes.
+    """
+    fields = dataclasses.asdict(config)
+    if config.num_logits == 1 and num_classes != 2:
+        raise UserError(
+            "model.num_logits: expected 0 (a logit for each class) for data with "
+            f"{num_classes} classes, got 1"
+        )
+    fields["num_logits"] = config.num_logits or num_classes
+    return TextClassifier(vocab_size=vocab_size, unknown_id=UNKNOWN_ID, **fields)

@@ -1,0 +1,98 @@
+"""The sentiment classifier: embedding, recurrent layers, pooling, logits."""
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array
+
+from lstm_jax.cells import CELLS
+from lstm_jax.layers import Layer, bidirectional, one_way, stack
+from lstm_jax.models.pooling import Pool
+
+
+class TextClassifier(nn.Module):
+    """Token ids in, logits out.
+
+    ::
+
+        words [B, T] -> embedding [T, B, E] -> layers [T, B, F] -> pooling [B, P]
+        -> (hidden layer) -> logits [B, K]
+
+    Attributes:
+      vocab_size: rows of the embedding.
+      num_logits: ``K``: 1 for two classes by one logit, else one a class.
+      unknown_id: the token that word dropout puts in a word's place.
+
+    The other attributes are those of ``ModelConfig``.
+    """
+
+    vocab_size: int
+    num_logits: int
+    unknown_id: int
+    cell: str = "lstm"
+    embedding_size: int = 64
+    hidden_size: int = 64
+    num_layers: int = 1
+    bidirectional: bool = True
+    pooling: str = "mean_max"
+    head_size: int = 0
+    word_dropout_rate: float = 0.0
+    embedding_dropout_rate: float = 0.0
+    layer_dropout_rate: float = 0.0
+    head_dropout_rate: float = 0.0
+    dtype: str = "float32"
+    implementation: str = "auto"
+    unroll: int = 1
+
+    @nn.compact
+    def __call__(
+        self, token_ids: Array, lengths: Array, *, train: bool = False
+    ) -> Array:
+        """Classify a batch.
+
+        Args:
+          token_ids: int32 ``[B, T]``, real tokens first.
+          lengths: int32 ``[B]``, the number of real tokens.
+          train: apply dropout, with the rng stream "dropout".
+
+        Returns:
+          float32 logits ``[B, K]``.  Padding changes nothing.
+        """
+        # The one transposition: integers, before they become vectors.
+        xs = self._embed(token_ids.T, train)
+        ys = self._recur(xs, lengths, train)
+        pooled = Pool(self.pooling, self.bidirectional, name="pool")(ys, lengths)
+        return self._head(pooled.astype(jnp.float32), train)
+
+    def _embed(self, token_ids: Array, train: bool) -> Array:
+        if train and self.word_dropout_rate:
+            token_ids = self._drop_words(token_ids)
+        embed = nn.Embed(
+            self.vocab_size, self.embedding_size, dtype=self.dtype, name="embedding"
+        )
+        drop = nn.Dropout(self.embedding_dropout_rate, deterministic=not train)
+        return drop(embed(token_ids))
+
+    def _drop_words(self, token_ids: Array) -> Array:
+        key = self.make_rng("dropout")
+        dropped = jax.random.bernoulli(key, self.word_dropout_rate, token_ids.shape)
+        return jnp.where(dropped, self.unknown_id, token_ids)
+
+    def _recur(self, xs: Array, lengths: Array, train: bool) -> Array:
+        layers = self._layers()
+        params = self.param("layers", layers.init, xs.shape[-1])
+        key = self.make_rng("dropout") if train and self.num_layers > 1 else None
+        return layers.apply(params, xs, lengths=lengths, key=key)[1]
+
+    def _layers(self) -> Layer:
+        cell = CELLS[self.cell](self.hidden_size)
+        build = bidirectional if self.bidirectional else one_way
+        layer = build(cell, unroll=self.unroll, implementation=self.implementation)
+        return stack([layer] * self.num_layers, dropout_rate=self.layer_dropout_rate)
+
+    def _head(self, pooled: Array, train: bool) -> Array:
+        drop = nn.Dropout(self.head_dropout_rate, deterministic=not train)
+        hidden = drop(pooled)
+        if self.head_size:
+            hidden = drop(nn.relu(nn.Dense(self.head_size, name="hidden")(hidden)))
+        return nn.Dense(self.num_logits, name="logits")(hidden)

@@ -1,0 +1,85 @@
+"""From a sequence of outputs to one vector a review; padding never counts."""
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array
+
+from lstm_jax.unroll import time_mask
+
+POOLINGS = ("last", "mean", "max", "mean_max", "first_last", "attention")
+
+
+class Pool(nn.Module):
+    """Pool ``ys [T, B, F]`` over the real steps to ``[B, F]`` (or ``[B, 2F]``).
+
+    Attributes:
+      kind: one of ``POOLINGS``.  ``last`` is each direction's own last output
+        (for the backward half that is the one at the first word); ``first_last``
+        puts the outputs at the first and at the last word side by side;
+        ``attention`` weighs the steps by a learned score.
+      bidirectional: the second half of F comes from the backward direction.
+
+    A review without words gives zeros.
+    """
+
+    kind: str
+    bidirectional: bool
+
+    @nn.compact
+    def __call__(self, ys: Array, lengths: Array) -> Array:
+        """Pool ys ``[T, B, F]`` by lengths ``[B]``."""
+        match self.kind:
+            case "last":
+                return last(ys, lengths, bidirectional=self.bidirectional)
+            case "mean":
+                return mean(ys, lengths)
+            case "max":
+                return maximum(ys, lengths)
+            case "mean_max":
+                both = [mean(ys, lengths), maximum(ys, lengths)]
+                return jnp.concatenate(both, axis=-1)
+            case "first_last":
+                return jnp.concatenate([ys[0], at_last_word(ys, lengths)], axis=-1)
+            case "attention":
+                scores = nn.Dense(1, name="score", dtype=ys.dtype)(ys)[..., 0]
+                return attention(ys, scores, lengths)
+        raise ValueError(f"pooling: expected one of {POOLINGS}, got {self.kind!r}")
+
+
+def at_last_word(ys: Array, lengths: Array) -> Array:
+    """``ys`` at the last real step, ``[B, F]``; zeros for a length of 0."""
+    steps = jnp.maximum(lengths - 1, 0)[None, :, None]
+    picked = jnp.take_along_axis(ys, steps, axis=0)[0]
+    return jnp.where(lengths[:, None] > 0, picked, jnp.zeros_like(picked))
+
+
+def last(ys: Array, lengths: Array, *, bidirectional: bool) -> Array:
+    """Each direction's last output, ``[B, F]``."""
+    ends = at_last_word(ys, lengths)
+    if not bidirectional:
+        return ends
+    half = ys.shape[-1] // 2
+    return jnp.concatenate([ends[:, :half], ys[0, :, half:]], axis=-1)
+
+
+def mean(ys: Array, lengths: Array) -> Array:
+    """The mean over the real steps; ``ys`` is 0 at the others."""
+    count = jnp.maximum(lengths, 1)[:, None].astype(jnp.float32)
+    return (ys.sum(axis=0, dtype=jnp.float32) / count).astype(ys.dtype)
+
+
+def maximum(ys: Array, lengths: Array) -> Array:
+    """The maximum over the real steps, feature by feature."""
+    real = time_mask(lengths, ys.shape[0])[..., None]
+    lowest = jnp.full_like(ys, jnp.finfo(ys.dtype).min)
+    highest = jnp.where(real, ys, lowest).max(axis=0)
+    return jnp.where(lengths[:, None] > 0, highest, jnp.zeros_like(highest))
+
+
+def attention(ys: Array, scores: Array, lengths: Array) -> Array:
+    """The mean of ``ys`` weighted by the softmax of ``scores [T, B]``."""
+    real = time_mask(lengths, ys.shape[0])
+    lowest = jnp.full_like(scores, jnp.finfo(scores.dtype).min)
+    weights = nn.softmax(jnp.where(real, scores, lowest), axis=0)
+    weights = jnp.where(real, weights, jnp.zeros_like(weights))
+    return (weights[..., None] * ys).sum(axis=0)

@@ -1,0 +1,1 @@
+"""Configuration, state, pure steps, and the one loop that puts them together."""

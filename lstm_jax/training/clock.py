@@ -1,0 +1,42 @@
+"""How long a run has taken, over all of its starts."""
+
+import dataclasses
+import time
+
+import jax
+
+from lstm_jax.training.progress import Progress
+
+_COMPILING = (
+    "/jax/core/compile/jaxpr_trace_duration",
+    "/jax/core/compile/jaxpr_to_mlir_module_duration",
+    "/jax/core/compile/backend_compile_duration",
+)
+
+
+class Clock:
+    """Counts from the moment it is made; JAX itself reports what it compiles."""
+
+    def __init__(self) -> None:
+        """Start."""
+        self._started = time.perf_counter()
+        self._compiling = 0.0
+        self._earlier = Progress()
+        jax.monitoring.register_event_duration_secs_listener(self._listen)
+
+    def go_on_from(self, progress: Progress) -> None:
+        """Add the time of the earlier starts, as a checkpoint gives it."""
+        self._earlier = progress
+
+    def stamp(self, progress: Progress) -> Progress:
+        """``progress`` with the seconds so far."""
+        elapsed = time.perf_counter() - self._started
+        return dataclasses.replace(
+            progress,
+            total_seconds=self._earlier.total_seconds + elapsed,
+            compile_seconds=self._earlier.compile_seconds + self._compiling,
+        )
+
+    def _listen(self, event: str, duration: float, **_: object) -> None:
+        if event in _COMPILING:
+            self._compiling += duration

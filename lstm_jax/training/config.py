@@ -1,0 +1,279 @@
+"""The settings of a run: frozen, typed dataclasses that check themselves.
+
+A file under ``configs/`` returns an ``ml_collections.ConfigDict`` made by
+``default_config()``; ``--config.a.b=value`` changes single fields of it; and
+``from_config_dict`` turns it into a ``Config`` before any data is read.
+"""
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from lstm_jax.cells import CELLS
+from lstm_jax.errors import UserError
+from lstm_jax.kernels import IMPLEMENTATIONS
+from lstm_jax.models.pooling import POOLINGS
+
+SOURCES = ("imdb_reviews", "synthetic_reviews", "files")
+TRUNCATIONS = ("head", "tail", "head_tail")
+OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
+SCHEDULES = ("constant", "cosine", "one_cycle")
+DTYPES = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which reviews, and how a text becomes token ids."""
+
+    source: str = "imdb_reviews"
+    # TFDS directory; "" is $TFDS_DATA_DIR, then ~/tensorflow_datasets.
+    data_dir: str = ""
+    # For source "files": CSV, TSV or JSON lines, told by the file's ending.
+    train_file: str = ""
+    test_file: str = ""
+    text_column: str = "text"
+    label_column: str = "label"
+    group_column: str = ""
+    # Share of the train reviews held out for every choice.
+    validation_fraction: float = 0.1
+    # A text file whose line i is the group of train record i: whole groups
+    # (movies) are held out.  "" uses the groups the source has.
+    validation_groups: str = ""
+    vocab_size: int = 20_000  # with the padding, unknown and newline tokens
+    max_length: int = 400  # tokens kept of a review
+    truncate: str = "head_tail"  # head_tail: the first quarter, then the end
+    num_buckets: int = 8  # lengths a batch is padded to; one compilation each
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be run."""
+        _choice("data.source", self.source, SOURCES)
+        _choice("data.truncate", self.truncate, TRUNCATIONS)
+        _between("data.validation_fraction", self.validation_fraction, 0.001, 0.9)
+        _at_least("data.vocab_size", self.vocab_size, 4)
+        _at_least("data.max_length", self.max_length, 1)
+        _between("data.num_buckets", self.num_buckets, 1, 64)
+        if self.source == "files" and not self.train_file:
+            raise UserError(
+                'data.train_file: expected a path when data.source is "files", got ""'
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The classifier, from the embedding up."""
+
+    cell: str = "lstm"
+    embedding_size: int = 64
+    hidden_size: int = 64  # of one direction
+    num_layers: int = 1
+    bidirectional: bool = True
+    pooling: str = "mean_max"
+    head_size: int = 0  # width of a hidden layer before the logits; 0 is none
+    # 1: one logit (two classes only); 0: a logit for each class.
+    num_logits: int = 1
+    word_dropout_rate: float = 0.0  # words replaced by the unknown token
+    embedding_dropout_rate: float = 0.0
+    layer_dropout_rate: float = 0.0  # between stacked layers
+    head_dropout_rate: float = 0.0  # after pooling and after the hidden layer
+    dtype: str = "float32"  # of the products; parameters and carry stay float32
+    implementation: str = "auto"
+    unroll: int = 1  # time steps in one iteration of the compiled loop
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be run."""
+        _choice("model.cell", self.cell, CELLS)
+        _choice("model.pooling", self.pooling, POOLINGS)
+        _choice("model.dtype", self.dtype, DTYPES)
+        _choice("model.implementation", self.implementation, IMPLEMENTATIONS)
+        for name in ("embedding_size", "hidden_size", "num_layers", "unroll"):
+            _at_least(f"model.{name}", getattr(self, name), 1)
+        _at_least("model.head_size", self.head_size, 0)
+        _between("model.num_logits", self.num_logits, 0, 1)
+        for name in ("word", "embedding", "layer", "head"):
+            field_name = f"{name}_dropout_rate"
+            _between(f"model.{field_name}", getattr(self, field_name), 0.0, 0.99)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimConfig:
+    """How the parameters move."""
+
+    optimizer: str = "adamw"
+    learning_rate: float = 2e-3  # the highest the schedule reaches
+    schedule: str = "one_cycle"
+    warmup_fraction: float = 0.25  # of all steps, for cosine and one_cycle
+    weight_decay: float = 0.01  # adamw only
+    momentum: float = 0.0  # sgd and rmsprop only
+    clip_norm: float = 1.0  # of the whole gradient; 0 is no clipping
+    ema_decay: float = 0.0  # evaluate a moving average of the weights; 0 is off
+    accumulation_steps: int = 1  # parts that a batch is computed in
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be run."""
+        _choice("optim.optimizer", self.optimizer, OPTIMIZERS)
+        _choice("optim.schedule", self.schedule, SCHEDULES)
+        _above("optim.learning_rate", self.learning_rate, 0.0)
+        _between("optim.warmup_fraction", self.warmup_fraction, 0.0, 0.99)
+        _between("optim.momentum", self.momentum, 0.0, 0.9999)
+        _between("optim.ema_decay", self.ema_decay, 0.0, 0.99999)
+        _at_least("optim.weight_decay", self.weight_decay, 0.0)
+        _at_least("optim.clip_norm", self.clip_norm, 0.0)
+        _at_least("optim.accumulation_steps", self.accumulation_steps, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How long to train, and what to write meanwhile."""
+
+    epochs: int = 8
+    batch_size: int = 64  # over all devices of all hosts
+    eval_batch_size: int = 256
+    monitor: str = "loss"  # of validation: what "best" means
+    patience: int = 0  # epochs without a new best before stopping; 0 never stops
+    log_every_steps: int = 50
+    checkpoint_every_steps: int = 0  # also within an epoch; 0 is its end only
+    keep_checkpoints: int = 2
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be run."""
+        _choice("train.monitor", self.monitor, ("loss", "accuracy"))
+        for name in ("epochs", "batch_size", "eval_batch_size", "log_every_steps"):
+            _at_least(f"train.{name}", getattr(self, name), 1)
+        _at_least("train.patience", self.patience, 0)
+        _at_least("train.checkpoint_every_steps", self.checkpoint_every_steps, 0)
+        _at_least("train.keep_checkpoints", self.keep_checkpoints, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """All settings of one run."""
+
+    name: str = "lstm"
+    seed: int = 0
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be run together."""
+        _between("seed", self.seed, 0, 2**31 - 1)
+        if not self.name or "/" in self.name:
+            raise UserError(f"name: expected a name without '/', got {self.name!r}")
+        parts = self.optim.accumulation_steps
+        if self.train.batch_size % parts:
+            raise UserError(
+                f"train.batch_size: expected a multiple of optim.accumulation_steps "
+                f"({parts}), got {self.train.batch_size}"
+            )
+
+
+def default_config() -> ConfigDict:
+    """The default settings, for a config file to change.
+
+    >>> config = default_config()
+    >>> config.model.hidden_size = 32
+    >>> from_config_dict(config).model.hidden_size
+    32
+    """
+    return ConfigDict(dataclasses.asdict(Config())).lock()
+
+
+def from_config_dict(settings: ConfigDict) -> Config:
+    """Check ``settings`` and freeze them.
+
+    Raises:
+      UserError: an unknown key, a wrong type or a value out of range, in one
+        line with the name of the setting.
+    """
+    return from_dict(settings.to_dict())
+
+
+def from_dict(settings: dict[str, Any]) -> Config:
+    """As ``from_config_dict``, from plain dicts (``config.json``)."""
+    return _build(Config, settings, "")
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """Name what differs between two configs, as ``a.b: old -> new``.
+
+    >>> differences({"a": {"b": 1}, "c": 2}, {"a": {"b": 3}, "c": 2})
+    ['a.b: 1 -> 3']
+    """
+    flat_old, flat_new = dict(_flatten(old)), dict(_flatten(new))
+    names = sorted({**flat_old, **flat_new})
+    return [
+        f"{name}: {flat_old.get(name)!r} -> {flat_new.get(name)!r}"
+        for name in names
+        if flat_old.get(name) != flat_new.get(name)
+    ]
+
+
+def names(settings: dict[str, Any]) -> list[str]:
+    """The dotted names of all settings.
+
+    >>> names({"a": {"b": 1}, "c": 2})
+    ['a.b', 'c']
+    """
+    return [name for name, _ in _flatten(settings)]
+
+
+def _flatten(tree: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _build(cls: type, settings: Any, prefix: str) -> Any:
+    """Make a dataclass from a dict, checking names and types on the way."""
+    if not isinstance(settings, dict):
+        raise UserError(
+            f"{prefix[:-1]}: expected a group of settings, got {settings!r}"
+        )
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    for name in settings:
+        if name not in fields:
+            raise UserError(
+                f"{prefix}{name}: no such setting; expected one of "
+                f"{', '.join(prefix + n for n in fields)}"
+            )
+    return cls(**{n: _convert(fields[n], v, prefix) for n, v in settings.items()})
+
+
+def _convert(spec: dataclasses.Field, value: Any, prefix: str) -> Any:
+    """``value`` as the type that the field declares, or a ``UserError``."""
+    name, kind = prefix + spec.name, spec.type
+    if dataclasses.is_dataclass(kind):
+        return _build(kind, value, f"{name}.")
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise UserError(
+            f"{name}: expected {kind.__name__}, got {value!r} ({type(value).__name__})"
+        )
+    return value
+
+
+def _choice(name: str, value: str, choices: Iterable[str]) -> None:
+    if value not in (choices := tuple(choices)):
+        raise UserError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
+
+
+def _at_least(name: str, value: float, low: float) -> None:
+    if not value >= low:
+        raise UserError(f"{name}: expected a number >= {low}, got {value}")
+
+
+def _above(name: str, value: float, low: float) -> None:
+    if not low < value < float("inf"):
+        raise UserError(f"{name}: expected a number > {low}, got {value}")
+
+
+def _between(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise UserError(f"{name}: expected a number in [{low}, {high}], got {value}")

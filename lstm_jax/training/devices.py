@@ -1,0 +1,73 @@
+"""Where arrays live: batches split over all devices, everything else copied."""
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from lstm_jax.data.batches import Batch
+from lstm_jax.errors import UserError
+from lstm_jax.training.state import PyTree
+
+
+def make_data_mesh(*batch_sizes: int) -> Mesh:
+    """One axis, "data", over the devices of every host.
+
+    On one host, when a batch size cannot be split evenly over all devices, the
+    mesh takes as many as it can be split over.
+
+    Args:
+      *batch_sizes: every batch size that will be split over the mesh.
+
+    Raises:
+      UserError: several hosts, and a batch size that is no multiple of the number
+        of devices.
+    """
+    count = jax.device_count()
+    if jax.process_count() == 1:
+        count = next(n for n in range(count, 0, -1) if _splits(batch_sizes, n))
+    elif not _splits(batch_sizes, count):
+        raise UserError(
+            f"train.batch_size, train.eval_batch_size: expected multiples of the number "
+            f"of devices ({count}), got {batch_sizes}"
+        )
+    devices = jax.devices()[:count]
+    return jax.make_mesh(
+        (count,), ("data",), axis_types=(AxisType.Auto,), devices=devices
+    )
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """Rows split over the devices."""
+    return NamedSharding(mesh, PartitionSpec("data"))
+
+
+def copied(mesh: Mesh) -> NamedSharding:
+    """The same array on every device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def put_batch(mesh: Mesh, batch: Batch) -> Batch:
+    """Send this host's rows to its devices; the result is the whole batch."""
+    sharding = batch_sharding(mesh)
+    return jax.tree.map(
+        lambda x: jax.make_array_from_process_local_data(sharding, x), batch
+    )
+
+
+def put_copies(mesh: Mesh, tree: PyTree) -> PyTree:
+    """Send host arrays, the same on every host, to every device."""
+    sharding = copied(mesh)
+    return jax.tree.map(
+        lambda x: jax.make_array_from_process_local_data(sharding, np.asarray(x)), tree
+    )
+
+
+def local_rows(rows: np.ndarray) -> np.ndarray:
+    """The share of a batch's rows that this host prepares."""
+    share = len(rows) // jax.process_count()
+    first = jax.process_index() * share
+    return rows[first : first + share]
+
+
+def _splits(sizes: tuple[int, ...], count: int) -> bool:
+    return all(size % count == 0 for size in sizes)

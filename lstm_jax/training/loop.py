@@ -1,0 +1,225 @@
+"""The one loop: train, choose on validation, test once, write everything down."""
+
+import dataclasses
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from lstm_jax.data.batches import (
+    Batch,
+    Encoded,
+    Plan,
+    make_batch,
+    plan_epoch,
+    plan_evaluation,
+)
+from lstm_jax.errors import UserError
+from lstm_jax.training.checkpoints import Snapshot
+from lstm_jax.training.clock import Clock
+from lstm_jax.training.config import Config
+from lstm_jax.training.devices import local_rows, put_batch
+from lstm_jax.training.losses import Sums
+from lstm_jax.training.progress import Progress, Tally
+from lstm_jax.training.run import Run, set_up
+from lstm_jax.training.state import PyTree, evaluation_params
+from lstm_jax.training.summary import summarize
+from lstm_jax.training.workdir import Workdir, claim, read_json, write_json
+
+
+def train_and_evaluate(config: Config, folder: Path) -> dict[str, Any]:
+    """Run ``config`` in ``folder``; go on where a stopped run stood.
+
+    Args:
+      config: the settings.
+      folder: the run's own; made when it is missing.
+
+    Returns:
+      What ``summary.json`` holds.  A finished run is not run again.
+
+    Raises:
+      UserError: data, settings or folder are not as expected.
+    """
+    clock, workdir = Clock(), Workdir(folder)
+    claim(workdir, dataclasses.asdict(config))
+    if workdir.summary.exists():
+        return read_json(workdir.summary)
+    run, snapshot = set_up(config, workdir, clock)
+    try:
+        _introduce(run, snapshot.progress)
+        snapshot = _train(run, snapshot)
+        summary = _conclude(run, snapshot)
+    finally:
+        run.checkpoints.close()
+        run.logbook.close()
+    if jax.process_index() == 0:
+        write_json(workdir.summary, summary)
+    return summary
+
+
+def evaluate(run: Run, params: PyTree, data: Encoded) -> dict[str, float]:
+    """Loss and accuracy over every review of ``data``, each counted once."""
+    size = run.config.train.eval_batch_size
+    plan = plan_evaluation(data.lengths, run.data.widths, size)
+    total = np.zeros(3)
+    for index in range(len(plan.rows)):
+        sums = run.learner.eval_step(params, _batch(run, data, plan, index))
+        total += np.array(jax.device_get(sums), np.float64)
+    loss, correct, count = total.tolist()
+    if count != len(data.labels):
+        raise RuntimeError(f"counted {count:.0f} of {len(data.labels)} reviews")
+    return {"loss": loss / count, "accuracy": correct / count}
+
+
+def _train(run: Run, snapshot: Snapshot) -> Snapshot:
+    """Train epoch by epoch until all are done or patience has run out."""
+    train = run.config.train
+    while not snapshot.progress.finished(epochs=train.epochs, patience=train.patience):
+        snapshot = _train_epoch(run, snapshot)
+        snapshot = _validate(run, snapshot)
+        _save(run, snapshot)
+    return snapshot
+
+
+def _train_epoch(run: Run, snapshot: Snapshot) -> Snapshot:
+    """Take the steps of an epoch that have not been taken yet."""
+    epoch, total = snapshot.progress.epochs, run.steps_per_epoch
+    plan = _plan(run, epoch)
+    first = snapshot.progress.step - epoch * total
+    title = f"epoch {epoch + 1}/{run.config.train.epochs}"
+    with run.logbook.progress_bar(total=total, done=first, title=title) as bar:
+        batch = _batch(run, run.data.train, plan, first)
+        for index in range(first, total):
+            begun = time.perf_counter()
+            state, sums = run.learner.train_step(snapshot.state, batch)
+            # The device is busy now: prepare the next batch before waiting for it.
+            if index + 1 < total:
+                batch = _batch(run, run.data.train, plan, index + 1)
+            progress = _count(run, snapshot.progress, plan.rows[index], sums, begun)
+            snapshot = snapshot._replace(state=state, progress=progress)
+            bar.set_postfix(_in_words(progress.tally), refresh=False)
+            bar.update()
+            snapshot = _report(run, snapshot, last=index + 1 == total)
+    return snapshot
+
+
+def _plan(run: Run, epoch: int) -> Plan:
+    lengths, size = run.data.train.lengths, run.config.train.batch_size
+    return plan_epoch(lengths, run.data.widths, size, seed=run.config.seed, epoch=epoch)
+
+
+def _batch(run: Run, data: Encoded, plan: Plan, index: int) -> Batch:
+    rows = local_rows(plan.rows[index])
+    batch = make_batch(data, rows, int(plan.widths[index]))
+    return put_batch(run.learner.mesh, batch)
+
+
+def _count(
+    run: Run, progress: Progress, rows: np.ndarray, sums: Sums, begun: float
+) -> Progress:
+    """Wait for a step's sums and add them up."""
+    loss, correct, count = (float(x) for x in jax.device_get(sums))
+    if not np.isfinite(loss):
+        raise UserError(
+            f"step {progress.step + 1}: expected a finite loss, got {loss}; try a lower "
+            "optim.learning_rate"
+        )
+    tokens = int(run.data.train.lengths[rows[rows >= 0]].sum())
+    seconds = time.perf_counter() - begun
+    return dataclasses.replace(
+        progress,
+        step=progress.step + 1,
+        train_seconds=progress.train_seconds + seconds,
+        tally=progress.tally.plus(
+            loss=loss, correct=correct, count=count, tokens=tokens, seconds=seconds
+        ),
+    )
+
+
+def _report(run: Run, snapshot: Snapshot, *, last: bool) -> Snapshot:
+    """Log and save when this step is one to do so."""
+    train, progress = run.config.train, snapshot.progress
+    if last or progress.step % train.log_every_steps == 0:
+        rate = float(run.learner.schedule(progress.step - 1))
+        means = progress.tally.means()
+        epoch = progress.epochs + 1
+        run.logbook.write("train", progress.step, epoch, **means, learning_rate=rate)
+        progress = dataclasses.replace(progress, tally=Tally())
+        snapshot = snapshot._replace(progress=progress)
+    every = train.checkpoint_every_steps
+    # The last step of an epoch is saved after validation, with its outcome.
+    if every and not last and progress.step % every == 0:
+        _save(run, snapshot)
+    return snapshot
+
+
+def _in_words(tally: Tally) -> dict[str, str]:
+    means = tally.means()
+    return {
+        "loss": f"{means['loss']:.3f}",
+        "accuracy": f"{means['accuracy']:.1%}",
+        "tokens/s": f"{means['tokens_per_second']:,.0f}",
+    }
+
+
+def _validate(run: Run, snapshot: Snapshot) -> Snapshot:
+    """Score an epoch on the validation reviews; keep the best parameters."""
+    params = evaluation_params(snapshot.state)
+    val = evaluate(run, params, run.data.val)
+    progress = snapshot.progress.after_epoch(val, run.config.train.monitor)
+    run.logbook.write("val", progress.step, progress.epochs, **val)
+    is_best = progress.best_epoch == progress.epochs
+    run.logbook.say(
+        f"epoch {progress.epochs}/{run.config.train.epochs}: validation loss "
+        f"{val['loss']:.4f}, accuracy {val['accuracy']:.2%}{' (best)' * is_best}"
+    )
+    best = jax.device_get(params) if is_best else snapshot.best
+    return Snapshot(snapshot.state, best, progress)
+
+
+def _save(run: Run, snapshot: Snapshot) -> None:
+    progress = run.clock.stamp(snapshot.progress)
+    run.checkpoints.save(snapshot._replace(progress=progress))
+
+
+def _introduce(run: Run, progress: Progress) -> None:
+    """Say what is about to be trained, on what."""
+    say, data = run.logbook.say, run.data
+    if data.corpus.notice:
+        say(f"NOTE: {data.corpus.notice}.")
+    tabulate = nn.tabulate(
+        run.learner.model,
+        jax.random.key(0),
+        console_kwargs={"width": 100, "force_terminal": sys.stdout.isatty()},
+    )
+    say(tabulate(jnp.zeros((1, 1), jnp.int32), jnp.ones(1, jnp.int32)).strip())
+    test = 0 if data.test is None else len(data.test.labels)
+    say(
+        f"{data.corpus.name}: {len(data.train.labels):,} train, "
+        f"{len(data.val.labels):,} validation and {test:,} test reviews on "
+        f"{run.learner.mesh.size} x {jax.devices()[0].device_kind}"
+    )
+    if progress.step:
+        say(f"Going on from step {progress.step}.")
+
+
+def _conclude(run: Run, snapshot: Snapshot) -> dict[str, Any]:
+    """Read the test split, once, with the best parameters."""
+    data, progress, test = run.data.test, snapshot.progress, None
+    if data is not None:
+        test = evaluate(run, snapshot.best, data)
+        run.logbook.write("test", progress.step, progress.best_epoch, **test)
+        test["count"] = len(data.labels)
+    return summarize(
+        run.config,
+        run.data,
+        snapshot.best,
+        run.clock.stamp(progress),
+        test=test,
+        num_devices=run.learner.mesh.size,
+    )

@@ -1,0 +1,51 @@
+"""Losses and metric sums from logits; sums, so that batches add up exactly."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+
+class Sums(NamedTuple):
+    """What is added up over batches: float32 scalars."""
+
+    loss: Array
+    correct: Array
+    count: Array
+
+
+def cross_entropy(logits: Array, labels: Array) -> Array:
+    """The loss of each review, from its logits.
+
+    Args:
+      logits: ``[B, K]``; with K = 1 the log-odds of class 1.
+      labels: int32 ``[B]``.
+
+    Returns:
+      float32 ``[B]``, in nats.
+
+    Example:
+      >>> one = cross_entropy(jnp.array([[2.0]]), jnp.array([1]))
+      >>> two = cross_entropy(jnp.array([[0.0, 2.0]]), jnp.array([1]))
+      >>> bool(jnp.allclose(one, two))
+      True
+    """
+    if logits.shape[-1] == 1:
+        targets = labels.astype(logits.dtype)
+        return optax.sigmoid_binary_cross_entropy(logits[:, 0], targets)
+    return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+
+
+def predict_labels(logits: Array) -> Array:
+    """The likeliest class of each review, int32 ``[B]``."""
+    if logits.shape[-1] == 1:
+        return (logits[:, 0] > 0).astype(jnp.int32)
+    return logits.argmax(axis=-1).astype(jnp.int32)
+
+
+def metric_sums(logits: Array, labels: Array, weights: Array) -> Sums:
+    """Add up loss and correct answers; rows of weight 0 do not count."""
+    correct = (predict_labels(logits) == labels).astype(jnp.float32)
+    losses = cross_entropy(logits, labels)
+    return Sums((losses * weights).sum(), (correct * weights).sum(), weights.sum())

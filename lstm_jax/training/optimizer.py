@@ -1,0 +1,65 @@
+"""The optimizer and its learning-rate schedule, from the settings."""
+
+from typing import Protocol
+
+import optax
+
+
+class OptimSettings(Protocol):
+    """The settings read here: ``OptimConfig``."""
+
+    optimizer: str
+    learning_rate: float
+    schedule: str
+    warmup_fraction: float
+    weight_decay: float
+    momentum: float
+    clip_norm: float
+
+
+def make_schedule(config: OptimSettings, num_steps: int) -> optax.Schedule:
+    """The learning rate of each step.
+
+    "constant" stays at the peak; "cosine" warms up linearly and falls to 0;
+    "one_cycle" rises from a 25th of the peak and falls to a 250,000th, both on a
+    cosine (Smith & Topin, 2018).
+    """
+    peak, warmup = config.learning_rate, int(config.warmup_fraction * num_steps)
+    match config.schedule:
+        case "constant":
+            return optax.constant_schedule(peak)
+        case "cosine":
+            return optax.warmup_cosine_decay_schedule(
+                0.0 if warmup else peak, peak, warmup, max(num_steps, warmup + 1)
+            )
+        case "one_cycle":
+            # optax divides by the lengths of both parts, so neither may be empty.
+            rising = min(max(warmup, 1), max(num_steps - 1, 1)) / max(num_steps, 2)
+            return optax.cosine_onecycle_schedule(
+                max(num_steps, 2), peak, pct_start=rising
+            )
+    raise ValueError(f"schedule: got {config.schedule!r}")
+
+
+def make_optimizer(
+    config: OptimSettings, schedule: optax.Schedule
+) -> optax.GradientTransformation:
+    """Clipping, then the optimizer."""
+    clip = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
+    return optax.chain(*clip, _base_optimizer(config, schedule))
+
+
+def _base_optimizer(
+    config: OptimSettings, schedule: optax.Schedule
+) -> optax.GradientTransformation:
+    momentum = config.momentum or None
+    match config.optimizer:
+        case "adam":
+            return optax.adam(schedule)
+        case "adamw":
+            return optax.adamw(schedule, weight_decay=config.weight_decay)
+        case "rmsprop":
+            return optax.rmsprop(schedule, momentum=momentum)
+        case "sgd":
+            return optax.sgd(schedule, momentum=momentum)
+    raise ValueError(f"optimizer: got {config.optimizer!r}")

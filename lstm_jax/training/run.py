@@ -1,0 +1,132 @@
+"""What stays the same from a run's first step to its last, and how it is set up."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from jax.sharding import Mesh
+
+from lstm_jax.data.datasets import Datasets, load_datasets
+from lstm_jax.models.build import build_classifier
+from lstm_jax.training.checkpoints import Checkpoints, Snapshot
+from lstm_jax.training.clock import Clock
+from lstm_jax.training.config import Config
+from lstm_jax.training.devices import batch_sharding, copied, make_data_mesh
+from lstm_jax.training.logbook import Logbook
+from lstm_jax.training.optimizer import make_optimizer, make_schedule
+from lstm_jax.training.progress import Progress
+from lstm_jax.training.state import TrainState, create_state, evaluation_params
+from lstm_jax.training.steps import EvalStep, TrainStep, make_eval_step, make_train_step
+from lstm_jax.training.workdir import Workdir
+
+
+class Learner(NamedTuple):
+    """The model and what is computed with it.
+
+    Attributes:
+      model: ``apply(variables, token_ids, lengths, train=...) -> logits``.
+      schedule: step -> learning rate.
+      mesh: the devices that batches are split over.
+      first_state: the state before the first step.
+      train_step: jitted; gives its first argument's memory to the result.
+      eval_step: jitted.
+    """
+
+    model: nn.Module
+    schedule: optax.Schedule
+    mesh: Mesh
+    first_state: TrainState
+    train_step: TrainStep
+    eval_step: EvalStep
+
+
+class Run(NamedTuple):
+    """The collaborators of a run."""
+
+    config: Config
+    data: Datasets
+    learner: Learner
+    checkpoints: Checkpoints
+    logbook: Logbook
+    clock: Clock
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in an epoch; the last may be short."""
+        return count_steps(self.config, self.data)
+
+
+def set_up(config: Config, workdir: Workdir, clock: Clock) -> tuple[Run, Snapshot]:
+    """Load the data, build the learner, and find where the run stands."""
+    data = load_datasets(config.data, workdir.tokenizer)
+    active = jax.process_index() == 0
+    if active and not workdir.tokenizer.exists():
+        data.tokenizer.save(str(workdir.tokenizer))
+    learner = make_learner(config, data)
+    checkpoints = Checkpoints(workdir.checkpoints, keep=config.train.keep_checkpoints)
+    best = jax.device_get(evaluation_params(learner.first_state))
+    snapshot = checkpoints.restore(Snapshot(learner.first_state, best, Progress()))
+    clock.go_on_from(snapshot.progress)
+    logbook = Logbook(workdir, step=snapshot.progress.step, active=active)
+    return Run(config, data, learner, checkpoints, logbook, clock), snapshot
+
+
+def make_learner(config: Config, data: Datasets) -> Learner:
+    """Build the model, its optimizer and the jitted steps."""
+    train, optim = config.train, config.optim
+    model = build_classifier(
+        config.model,
+        vocab_size=data.tokenizer.get_vocab_size(),
+        num_classes=len(data.corpus.label_names),
+    )
+    mesh = make_data_mesh(
+        train.batch_size // optim.accumulation_steps, train.eval_batch_size
+    )
+    schedule = make_schedule(optim, train.epochs * count_steps(config, data))
+    optimizer = make_optimizer(optim, schedule)
+    # Two independent streams from one seed: the first weights, and dropout.
+    key_init, key_steps = jax.random.split(jax.random.key(config.seed))
+    train_step = make_train_step(
+        model,
+        optimizer,
+        key_steps,
+        ema_decay=optim.ema_decay,
+        accumulation_steps=optim.accumulation_steps,
+    )
+    return Learner(
+        model=model,
+        schedule=schedule,
+        mesh=mesh,
+        first_state=_first_state(model, optimizer, key_init, mesh, optim.ema_decay > 0),
+        train_step=jax.jit(
+            train_step,
+            in_shardings=(copied(mesh), batch_sharding(mesh)),
+            out_shardings=copied(mesh),
+            donate_argnums=0,
+        ),
+        eval_step=jax.jit(make_eval_step(model), out_shardings=copied(mesh)),
+    )
+
+
+def count_steps(config: Config, data: Datasets) -> int:
+    """Batches in an epoch; the last may be short."""
+    return -(-len(data.train.labels) // config.train.batch_size)
+
+
+def _first_state(
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    key: jax.Array,
+    mesh: Mesh,
+    average: bool,
+) -> TrainState:
+    """The state before the first step, on every device."""
+
+    def init(key: jax.Array) -> TrainState:
+        token_ids, lengths = jnp.zeros((1, 1), jnp.int32), jnp.ones(1, jnp.int32)
+        params = model.init(key, token_ids, lengths)["params"]
+        return create_state(params, optimizer, average=average)
+
+    return jax.jit(init, out_shardings=copied(mesh))(key)

@@ -1,0 +1,111 @@
+"""One training step and one evaluation step: pure, and not yet jitted."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from jax import Array
+
+from lstm_jax.data.batches import Batch
+from lstm_jax.training.losses import Sums, metric_sums
+from lstm_jax.training.state import PyTree, TrainState
+
+TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Sums]]
+EvalStep = Callable[[PyTree, Batch], Sums]
+
+
+def make_train_step(
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    key: Array,
+    *,
+    ema_decay: float = 0.0,
+    accumulation_steps: int = 1,
+) -> TrainStep:
+    """Build ``(state, batch) -> (state, sums)``.
+
+    Args:
+      model: ``apply(variables, token_ids, lengths, train=...) -> logits``.
+      optimizer: what moves the parameters.
+      key: of the run; the randomness of a step is a function of it and of
+        ``state.step``, so a resumed run repeats it exactly.
+      ema_decay: of the moving average of the parameters; 0 keeps none.
+      accumulation_steps: parts that the batch is computed in, one after
+        another; the gradient is that of the whole batch.
+    """
+
+    def loss(params: PyTree, batch: Batch, key: Array) -> tuple[Array, Sums]:
+        logits = model.apply(
+            {"params": params},
+            batch.token_ids,
+            batch.lengths,
+            train=True,
+            rngs={"dropout": key},
+        )
+        sums = metric_sums(logits, batch.labels, batch.weights)
+        return sums.loss, sums
+
+    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
+        step_key = jax.random.fold_in(key, state.step)
+        parts = _split(batch, accumulation_steps)
+        gradient, sums = _accumulate(loss, state.params, parts, step_key)
+        # Summed over reviews so far: the mean over the real ones.
+        gradient = jax.tree.map(lambda g: g / jnp.maximum(sums.count, 1), gradient)
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        average = state.average
+        if ema_decay:
+            average = _move_average(average, params, state.step, ema_decay)
+        return TrainState(state.step + 1, params, opt_state, average), sums
+
+    return train_step
+
+
+def make_eval_step(model: nn.Module) -> EvalStep:
+    """Build ``(params, batch) -> sums``."""
+
+    def eval_step(params: PyTree, batch: Batch) -> Sums:
+        logits = model.apply({"params": params}, batch.token_ids, batch.lengths)
+        return metric_sums(logits, batch.labels, batch.weights)
+
+    return eval_step
+
+
+def _split(batch: Batch, parts: int) -> Batch:
+    """``[B, ...]`` to ``[parts, B / parts, ...]``.
+
+    Row ``i`` goes to part ``i % parts``: rows that lie on one device stay there.
+    """
+    return jax.tree.map(
+        lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1), batch
+    )
+
+
+def _accumulate(
+    loss: Callable[..., Any], params: PyTree, parts: Batch, key: Array
+) -> tuple[PyTree, Sums]:
+    """Add up the gradients and metric sums of the parts of a batch."""
+    gradient_of = jax.grad(loss, has_aux=True)
+    count = len(parts.labels)
+    if count == 1:
+        return gradient_of(params, jax.tree.map(lambda x: x[0], parts), key)
+
+    def body(total: PyTree, inputs: tuple[Batch, Array]) -> tuple[PyTree, None]:
+        part, part_key = inputs
+        return jax.tree.map(jnp.add, total, gradient_of(params, part, part_key)), None
+
+    zero = jnp.zeros((), jnp.float32)
+    start = (jax.tree.map(jnp.zeros_like, params), Sums(zero, zero, zero))
+    total, _ = jax.lax.scan(body, start, (parts, jax.random.split(key, count)))
+    return total
+
+
+def _move_average(average: PyTree, params: PyTree, step: Array, decay: float) -> PyTree:
+    """Move the average towards ``params``; faster at first, when it is far off."""
+    # Early on the average would mostly hold the random initial weights.
+    early = (1.0 + step) / (10.0 + step)
+    rate = jnp.minimum(decay, early.astype(jnp.float32))
+    return jax.tree.map(lambda a, p: rate * a + (1 - rate) * p, average, params)

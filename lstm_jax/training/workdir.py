@@ -1,0 +1,75 @@
+"""The folder of a run: where its files are, and whose run it is."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from lstm_jax.errors import UserError
+from lstm_jax.training.config import differences
+
+
+class Workdir:
+    """The paths of a run's files.
+
+    >>> Workdir(Path("runs/lstm")).summary.name
+    'summary.json'
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Name the files below ``path``; nothing is read or written."""
+        self.path = path
+        self.config = path / "config.json"
+        self.tokenizer = path / "tokenizer.json"
+        self.checkpoints = path / "checkpoints"
+        self.metrics = path / "metrics.jsonl"
+        self.summary = path / "summary.json"
+        self.plots = path / "plots"
+        self.report = path / "report.html"
+
+
+def claim(workdir: Workdir, settings: dict[str, Any]) -> None:
+    """Make ``workdir`` the folder of a run with these settings.
+
+    Raises:
+      UserError: it already holds a run with other settings (each one named), or
+        it cannot be written.
+    """
+    if workdir.config.exists():
+        _check_same(workdir, settings)
+        return
+    try:
+        workdir.path.mkdir(parents=True, exist_ok=True)
+        write_json(workdir.config, settings)
+    except OSError as error:
+        raise UserError(
+            f"--workdir {workdir.path}: expected a folder to write to, got: {error}"
+        ) from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a file that a run wrote.
+
+    Raises:
+      UserError: it is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}: expected JSON, got: {error}") from error
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Write ``values`` so that a reader sees the old file or the whole new one."""
+    text = json.dumps(values, indent=2) + "\n"
+    draft = path.with_suffix(".tmp")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
+
+
+def _check_same(workdir: Workdir, settings: dict[str, Any]) -> None:
+    different = differences(read_json(workdir.config), settings)
+    if different:
+        raise UserError(
+            f"--workdir {workdir.path}: expected the settings of the run in it, got "
+            f"{'; '.join(different)}; name another --workdir, or use the same settings"
+        )

@@ -1,0 +1,96 @@
+"""Run a cell over a sequence: lengths, direction, and how it is computed."""
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from lstm_jax.cells.base import Carry, Cell, Params
+from lstm_jax.kernels import IMPLEMENTATIONS, KERNELS
+
+
+def unroll(
+    cell: Cell,
+    params: Params,
+    xs: Array,
+    *,
+    carry: Carry | None = None,
+    lengths: Array | None = None,
+    reverse: bool = False,
+    unroll: int = 1,
+    implementation: str = "auto",
+) -> tuple[Carry, Array]:
+    """Run ``cell`` over ``xs``, which has time first.
+
+    Args:
+      cell: what ``lstm(H)``, ``gru(H)`` or ``rnn(H)`` gave.
+      params: what ``cell.init`` gave.
+      xs: ``[T, B, D]``; B may be several dimensions, or none.
+      carry: the carry to start from; None starts from ``cell.initial_carry``.
+      lengths: integers ``[B]``, the real steps of each sequence, which come
+        first; None means all T.  Whatever stands in the padding changes nothing.
+      reverse: run from the last step to the first.  The padding then comes
+        first and the carry is held over it, so nothing needs to be flipped;
+        ``ys[t]`` belongs to ``xs[t]``.
+      unroll: steps in one iteration of the compiled loop: fewer, larger
+        iterations, at the price of compilation time.
+      implementation: a kernel's name, or "auto" to pick one.
+
+    Returns:
+      The carry after the last real step, and ``ys [T, B, H]``.  At padded steps
+      the carry is held and ``ys`` is 0; a sequence of length 0 gives back its
+      initial carry.
+
+    Raises:
+      ValueError: a shape or name that does not fit: "expected ..., got ...".
+
+    Example:
+      >>> from lstm_jax import lstm, unroll
+      >>> cell = lstm(hidden_size=4)
+      >>> params = cell.init(jax.random.key(0), input_size=3)
+      >>> xs = jax.random.normal(jax.random.key(1), (7, 2, 3))
+      >>> carry, ys = unroll(cell, params, xs, lengths=jnp.array([7, 2]))
+      >>> ys.shape, bool((ys[2:, 1] == 0).all())
+      ((7, 2, 4), True)
+    """
+    _check(xs, lengths, unroll, implementation)
+    if carry is None:
+        carry = cell.initial_carry(xs.shape[1:-1], _carry_dtype(params))
+    mask = None if lengths is None else time_mask(lengths, xs.shape[0])
+    kernel = KERNELS["scan" if implementation == "auto" else implementation]
+    return kernel(cell, params, carry, xs, mask, reverse=reverse, unroll=unroll)
+
+
+def time_mask(lengths: Array, num_steps: int) -> Array:
+    """Mark the real steps: bool ``[T, B]``, True where ``t < lengths[b]``.
+
+    >>> time_mask(jnp.array([0, 2]), 3).astype(int).tolist()
+    [[0, 1], [0, 1], [0, 0]]
+    """
+    steps = jnp.arange(num_steps).reshape((num_steps,) + (1,) * lengths.ndim)
+    return steps < lengths[None]
+
+
+def _carry_dtype(params: Params) -> jnp.dtype:
+    """The dtype of the parameters, and float32 at least: a carry sums over T."""
+    widest = jnp.result_type(*jax.tree.leaves(params))
+    return jnp.promote_types(widest, jnp.float32)
+
+
+def _check(xs: Array, lengths: Array | None, unroll: int, implementation: str) -> None:
+    if implementation not in IMPLEMENTATIONS:
+        raise ValueError(
+            f"implementation: expected one of {IMPLEMENTATIONS}, got {implementation!r}"
+        )
+    if unroll < 1:
+        raise ValueError(f"unroll: expected an integer >= 1, got {unroll}")
+    if xs.ndim < 2:
+        raise ValueError(f"xs: expected shape [T, B, D], got {xs.shape}")
+    if lengths is None:
+        return
+    if lengths.shape != xs.shape[1:-1]:
+        raise ValueError(
+            f"lengths: expected the batch shape of xs, {xs.shape[1:-1]}, "
+            f"got {lengths.shape}"
+        )
+    if not jnp.issubdtype(lengths.dtype, jnp.integer):
+        raise ValueError(f"lengths: expected integers, got {lengths.dtype}")

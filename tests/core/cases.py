@@ -1,0 +1,125 @@
+"""What the core tests run over: every cell, every kernel, small random problems."""
+
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.experimental
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lstm_jax import CELLS, unroll
+from lstm_jax.kernels import KERNELS
+
+# A kernel that does not compute every cell is named here, with those it does.
+ONLY: dict[str, tuple[str, ...]] = {}
+RUNS = [(cell, kernel) for kernel in KERNELS for cell in ONLY.get(kernel, CELLS)]
+SIZES = {"D!=H": (3, 4), "D=H": (4, 4), "H=1": (3, 1)}
+STEPS = 7
+
+over_cells = pytest.mark.parametrize("cell", CELLS)
+over_runs = pytest.mark.parametrize(("cell", "implementation"), RUNS)
+over_sizes = pytest.mark.parametrize(
+    ("input_size", "hidden_size"), SIZES.values(), ids=SIZES
+)
+over_steps = pytest.mark.parametrize("steps", [1, STEPS])
+both_ways = pytest.mark.parametrize("reverse", [False, True], ids=["forward", "back"])
+
+# jax 0.8 moved the context manager out of jax.experimental.
+enable_x64 = getattr(jax, "enable_x64", None) or jax.experimental.enable_x64
+
+
+class Problem(NamedTuple):
+    params: dict[str, jax.Array]
+    carry: Any
+    xs: jax.Array
+    lengths: jax.Array | None
+
+
+@lru_cache
+def make_cell(name, hidden_size=4):
+    return CELLS[name](hidden_size)
+
+
+def random_like(shapes, seed, scale=0.7):
+    """Random arrays for a tree of shapes: biases too, which ``init`` leaves at 0."""
+    rng = np.random.default_rng(seed)
+
+    def draw(leaf):
+        return jnp.asarray(scale * rng.standard_normal(leaf.shape), leaf.dtype)
+
+    return jax.tree.map(draw, shapes)
+
+
+def param_shapes(init, input_size, dtype="float32"):
+    fixed = partial(init, input_size=input_size, dtype=dtype)
+    return jax.eval_shape(fixed, jax.random.key(0))
+
+
+def make_problem(
+    cell, *, steps=STEPS, input_size=3, hidden_size=4, dtype="float32", seed=0
+):
+    """A batch of four with lengths T, 0, 1 and about T / 2."""
+    made = make_cell(cell, hidden_size)
+    xs = jax.ShapeDtypeStruct((steps, 4, input_size), dtype)
+    shapes = (
+        param_shapes(made.init, input_size, dtype),
+        made.initial_carry((4,), dtype),
+        xs,
+    )
+    lengths = jnp.array([steps, 0, 1, (steps + 1) // 2], jnp.int32)
+    return Problem(*random_like(shapes, seed), lengths)
+
+
+@partial(jax.jit, static_argnames=("cell", "implementation", "reverse", "unroll_by"))
+def run(problem, cell, implementation="scan", reverse=False, unroll_by=1):
+    """``unroll`` under jit: ``(carry, ys)``."""
+    hidden_size = jax.tree.leaves(problem.carry)[0].shape[-1]
+    return unroll(
+        make_cell(cell, hidden_size),
+        problem.params,
+        problem.xs,
+        carry=problem.carry,
+        lengths=problem.lengths,
+        reverse=reverse,
+        unroll=unroll_by,
+        implementation=implementation,
+    )
+
+
+def probe(outputs):
+    """A number that every entry of the outputs moves by an amount of its own."""
+    total = 0.0
+    for n, leaf in enumerate(jax.tree.leaves(outputs)):
+        weights = np.cos(1.3 * n + np.arange(leaf.size)).reshape(leaf.shape)
+        total = total + (leaf * jnp.asarray(weights, leaf.dtype)).sum()
+    return total
+
+
+@partial(jax.jit, static_argnames=("cell", "implementation", "reverse", "unroll_by"))
+def run_with_grads(problem, cell, implementation="scan", reverse=False, unroll_by=1):
+    """``(carry, ys)``, and the gradients for params, first carry and xs."""
+
+    def loss(params, carry, xs):
+        given = Problem(params, carry, xs, problem.lengths)
+        outputs = run(given, cell, implementation, reverse, unroll_by)
+        return probe(outputs), outputs
+
+    grad = jax.grad(loss, argnums=(0, 1, 2), has_aux=True)
+    grads, outputs = grad(problem.params, problem.carry, problem.xs)
+    return outputs, grads
+
+
+def assert_close(got, expected, tolerance=2e-6):
+    assert jax.tree.structure(got) == jax.tree.structure(expected)
+    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
+        a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+def assert_same_bits(got, expected):
+    assert jax.tree.structure(got) == jax.tree.structure(expected)
+    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
+        assert a.shape == b.shape and a.dtype == b.dtype
+        assert np.asarray(a).tobytes() == np.asarray(b).tobytes()

@@ -1,0 +1,395 @@
+"""The promises of ``cells/base.py`` and ``unroll``, over every cell and kernel."""
+
+import json
+import re
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cases import (
+    Problem,
+    assert_close,
+    both_ways,
+    enable_x64,
+    make_cell,
+    make_problem,
+    over_cells,
+    over_runs,
+    over_sizes,
+    over_steps,
+    param_shapes,
+    probe,
+    random_like,
+    run,
+    run_with_grads,
+)
+from jax.sharding import PartitionSpec
+from jax.test_util import check_grads
+
+from lstm_jax import bidirectional, lstm, one_way, stack, unroll
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "param_tree.json"
+
+
+def tree_types(tree):
+    return jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype.name), tree)
+
+
+# --- shapes, dtypes, structure ---------------------------------------------------
+
+
+@over_steps
+@over_sizes
+@over_runs
+def test_shapes_and_dtypes(cell, implementation, input_size, hidden_size, steps):
+    sizes = {"input_size": input_size, "hidden_size": hidden_size}
+    problem = make_problem(cell, steps=steps, **sizes)
+    carry, ys = jax.eval_shape(partial(run, cell=cell), problem)
+    assert tree_types(carry) == tree_types(problem.carry)
+    assert type(carry) is type(problem.carry)
+    assert (ys.shape, ys.dtype) == ((steps, 4, hidden_size), jnp.float32)
+
+
+@over_cells
+@pytest.mark.parametrize("batch_shape", [(), (2,), (2, 3)])
+def test_step_takes_any_batch_shape(cell, batch_shape):
+    made = make_cell(cell)
+    params = param_shapes(made.init, 3)
+    carry = made.initial_carry(batch_shape)
+    x = jax.ShapeDtypeStruct((*batch_shape, 3), jnp.float32)
+    new, y = jax.eval_shape(made.step, params, carry, x)
+    assert tree_types(new) == tree_types(carry)
+    assert y.shape == (*batch_shape, made.output_size)
+
+
+@over_cells
+def test_initial_carry_is_zeros_of_the_dtype_asked_for(cell):
+    for dtype in (jnp.float32, jnp.bfloat16):
+        for leaf in make_cell(cell).initial_carry((2, 3), dtype):
+            assert (leaf.shape, leaf.dtype) == ((2, 3, 4), dtype)
+            assert not leaf.any()
+
+
+@over_runs
+def test_no_carry_means_the_initial_carry(cell, implementation):
+    problem = make_problem(cell)
+    zeros = jax.tree.map(jnp.zeros_like, problem.carry)
+    expected = run(problem._replace(carry=zeros), cell, implementation)
+    got = unroll(
+        make_cell(cell),
+        problem.params,
+        problem.xs,
+        lengths=problem.lengths,
+        implementation=implementation,
+    )
+    assert_close(got, expected)
+
+
+def test_param_trees_are_the_published_ones():
+    """Saved weights are read by these names: change them knowingly, with the file."""
+    inits = {cell: make_cell(cell).init for cell in ("lstm", "gru", "rnn")}
+    inits["bidirectional"] = bidirectional(lstm(4)).init
+    inits["stack"] = stack([bidirectional(lstm(4)), one_way(lstm(5))]).init
+    got = {
+        name: jax.tree.map(
+            lambda leaf: f"{leaf.dtype}{list(leaf.shape)}", param_shapes(init, 3)
+        )
+        for name, init in inits.items()
+    }
+    assert got == json.loads(GOLDEN.read_text()), json.dumps(got, indent=2)
+
+
+# --- first values ----------------------------------------------------------------
+
+
+@over_cells
+def test_each_gates_recurrent_block_is_orthogonal(cell):
+    params = make_cell(cell).init(jax.random.key(1), input_size=3)
+    blocks = np.split(np.asarray(params["w_hh"]), params["w_hh"].shape[1] // 4, axis=1)
+    for n, block in enumerate(blocks):
+        np.testing.assert_allclose(block.T @ block, np.eye(4), atol=1e-5)
+        assert not any(np.allclose(block, other) for other in blocks[:n])
+
+
+@over_cells
+def test_init_draws_every_weight_and_only_the_forget_bias_is_set(cell):
+    params = make_cell(cell).init(jax.random.key(1), input_size=3)
+    other = make_cell(cell).init(jax.random.key(2), input_size=3)
+    for name in ("w_ih", "w_hh"):
+        assert (params[name] != other[name]).all()
+    expected = np.zeros(params["b"].shape)
+    if cell == "lstm":
+        expected[4:8] = 1
+    np.testing.assert_array_equal(params["b"], expected)
+    assert not params.get("b_hn", jnp.zeros(1)).any()
+
+
+def test_forget_bias_goes_into_the_forget_block_only():
+    b = lstm(2, forget_bias=2.5).init(jax.random.key(0), input_size=1)["b"]
+    assert b.tolist() == [0, 0, 2.5, 2.5, 0, 0, 0, 0]
+
+
+# --- the same numbers however it is run -------------------------------------------
+
+
+@over_steps
+@over_sizes
+@over_runs
+def test_equals_a_python_loop(cell, implementation, input_size, hidden_size, steps):
+    sizes = {"input_size": input_size, "hidden_size": hidden_size}
+    problem = make_problem(cell, steps=steps, **sizes)._replace(lengths=None)
+    carry, expected = problem.carry, []
+    step = jax.jit(make_cell(cell, hidden_size).step)
+    for x in problem.xs:
+        carry, y = step(problem.params, carry, x)
+        expected.append(y)
+    got = run(problem, cell, implementation)
+    assert_close(got, (carry, jnp.stack(expected)))
+
+
+@both_ways
+@over_runs
+def test_gradients_equal_those_of_a_python_loop(cell, implementation, reverse):
+    problem = make_problem(cell, steps=3)
+    order = (2, 1, 0) if reverse else (0, 1, 2)
+
+    @jax.jit
+    def loop_grads(params, carry, xs):
+        def loss(params, carry, xs):
+            ys = [None] * 3
+            for t in order:
+                real = (t < problem.lengths)[:, None]
+                new, y = make_cell(cell).step(params, carry, xs[t])
+                ys[t] = jnp.where(real, y, 0)
+                carry = jax.tree.map(partial(jnp.where, real), new, carry)
+            return probe((carry, jnp.stack(ys)))
+
+        return jax.grad(loss, argnums=(0, 1, 2))(params, carry, xs)
+
+    expected = loop_grads(problem.params, problem.carry, problem.xs)
+    _, got = run_with_grads(problem, cell, implementation, reverse)
+    assert_close(got, expected, 5e-6)
+
+
+@over_runs
+def test_jit_changes_nothing(cell, implementation):
+    problem = make_problem(cell)
+    eager = run.__wrapped__(problem, cell, implementation)
+    assert_close(eager, run(problem, cell, implementation))
+
+
+@over_runs
+def test_vmap_over_the_batch_equals_the_batch(cell, implementation):
+    problem = make_problem(cell)
+    axes = Problem(None, 0, 1, 0)
+    one = partial(run, cell=cell, implementation=implementation)
+    carry, ys = jax.jit(jax.vmap(one, in_axes=(axes,), out_axes=(0, 1)))(problem)
+    assert_close((carry, ys), run(problem, cell, implementation))
+
+
+@over_runs
+def test_two_batch_dimensions_equal_one(cell, implementation):
+    problem = make_problem(cell)
+
+    def fold(leaf, axis):
+        return leaf.reshape(*leaf.shape[:axis], 2, 2, *leaf.shape[axis + 1 :])
+
+    folded = Problem(
+        problem.params,
+        jax.tree.map(lambda leaf: fold(leaf, 0), problem.carry),
+        fold(problem.xs, 1),
+        fold(problem.lengths, 0),
+    )
+    carry, ys = run(problem, cell, implementation)
+    expected = jax.tree.map(lambda leaf: fold(leaf, 0), carry), fold(ys, 1)
+    assert_close(run(folded, cell, implementation), expected)
+
+
+@both_ways
+@over_runs
+def test_unrolling_the_loop_changes_nothing(cell, implementation, reverse):
+    problem = make_problem(cell)
+    expected = run_with_grads(problem, cell, implementation, reverse)
+    got = run_with_grads(problem, cell, implementation, reverse, unroll_by=3)
+    assert_close(got, expected)
+
+
+@over_runs
+def test_remat_changes_nothing(cell, implementation):
+    problem = make_problem(cell)
+
+    def loss(params):
+        given = problem._replace(params=params)
+        return probe(run(given, cell, implementation))
+
+    got = jax.jit(jax.grad(jax.checkpoint(loss)))(problem.params)
+    _, (expected, _, _) = run_with_grads(problem, cell, implementation)
+    assert_close(got, expected)
+
+
+@pytest.mark.parametrize("start", ["default carry", "given carry"])
+@over_runs
+def test_shard_map_over_the_batch_changes_nothing(cell, implementation, start):
+    devices = jax.devices("cpu")
+    if len(devices) < 8:
+        pytest.skip("needs 8 simulated CPU devices")
+    mesh = jax.sharding.Mesh(np.array(devices[:8]), ("data",))
+    problem = make_problem(cell)
+    xs = jnp.concatenate([problem.xs] * 4, axis=1)
+    carry, lengths = jax.tree.map(
+        lambda leaf: jnp.concatenate([leaf] * 4), (problem.carry, problem.lengths)
+    )
+    if start == "default carry":
+        carry = None
+    batch, every = PartitionSpec("data"), PartitionSpec()
+    time_first = PartitionSpec(None, "data")
+
+    def run_shard(params, carry, xs, lengths):
+        options = {"lengths": lengths, "implementation": implementation}
+        return unroll(make_cell(cell), params, xs, carry=carry, **options)
+
+    sharded = jax.shard_map(
+        run_shard,
+        mesh=mesh,
+        in_specs=(every, batch, time_first, batch),
+        out_specs=(batch, time_first),
+    )
+    given = jax.tree.map(np.asarray, (problem.params, carry, xs, lengths))
+    assert_close(jax.jit(sharded)(*given), jax.jit(run_shard)(*given))
+
+
+# --- gradients -------------------------------------------------------------------
+
+
+@over_steps
+@over_sizes
+@over_runs
+def test_every_parameter_gets_a_finite_gradient_that_is_not_zero(
+    cell, implementation, input_size, hidden_size, steps
+):
+    sizes = {"input_size": input_size, "hidden_size": hidden_size}
+    problem = make_problem(cell, steps=steps, **sizes)
+    _, grads = run_with_grads(problem, cell, implementation)
+    for leaf in jax.tree.leaves(grads):
+        assert jnp.isfinite(leaf).all()
+    params, carry, xs = grads
+    for leaf in jax.tree.leaves((params, carry)):
+        assert leaf.all()
+    real = np.arange(steps)[:, None] < np.asarray(problem.lengths)
+    np.testing.assert_array_equal(np.asarray(xs).any(axis=-1), real)
+
+
+@both_ways
+@over_runs
+def test_gradients_equal_finite_differences(cell, implementation, reverse):
+    with enable_x64(True):
+        problem = make_problem(cell, steps=3, hidden_size=2, dtype="float64")
+
+        def loss(params, carry, xs):
+            given = Problem(params, carry, xs, problem.lengths)
+            return probe(run(given, cell, implementation, reverse))
+
+        # A kernel with its own backward pass has no forward mode.
+        modes = ("fwd", "rev") if implementation == "scan" else ("rev",)
+        check_grads(jax.jit(loss), problem[:3], order=1, modes=modes, atol=1e-6)
+
+
+# --- dtypes ----------------------------------------------------------------------
+
+
+@over_runs
+def test_bfloat16_inputs_keep_a_float32_carry(cell, implementation):
+    problem = make_problem(cell)
+    carry, ys = run(
+        problem._replace(xs=problem.xs.astype(jnp.bfloat16)), cell, implementation
+    )
+    assert ys.dtype == jnp.bfloat16
+    for leaf in carry:
+        assert leaf.dtype == jnp.float32
+        assert (leaf != leaf.astype(jnp.bfloat16).astype(jnp.float32)).any()
+    assert_close((carry, ys), run(problem, cell, implementation), 0.03)
+
+
+@over_cells
+def test_products_run_in_the_dtype_of_x_and_add_up_in_that_of_the_carry(cell):
+    problem = make_problem(cell)
+    x = problem.xs[0].astype(jnp.bfloat16)
+    step = jax.jit(make_cell(cell).step)
+    text = step.lower(problem.params, problem.carry, x).as_text()
+    products = re.findall(r"dot_general.* : \((.*?)\) -> (\S+)", text)
+    assert len(products) == 2
+    for operands, result in products:
+        assert operands.count("bf16") == 2 and "f32" not in operands
+        assert "xf32" in result
+
+
+@over_runs
+def test_float64_stays_float64(cell, implementation):
+    with enable_x64(True):
+        problem = make_problem(cell, dtype="float64")._replace(carry=None)
+
+        def loss(params):
+            outputs = unroll(
+                make_cell(cell),
+                params,
+                problem.xs,
+                lengths=problem.lengths,
+                implementation=implementation,
+            )
+            return probe(outputs), outputs
+
+        grads, outputs = jax.eval_shape(jax.grad(loss, has_aux=True), problem.params)
+        for leaf in jax.tree.leaves((grads, outputs)):
+            assert leaf.dtype == jnp.float64
+        assert "f32" not in jax.jit(loss).lower(problem.params).as_text()
+
+
+@over_runs
+def test_float32_stays_float32_when_float64_is_enabled(cell, implementation):
+    with enable_x64(True):
+        problem = make_problem(cell)
+        lowered = run_with_grads.lower(problem, cell, implementation)
+        assert "f64" not in lowered.as_text()
+
+
+# --- compilation and tracing -----------------------------------------------------
+
+
+@over_runs
+def test_a_second_call_does_not_compile_again(cell, implementation, caplog):
+    def compilations(problem):
+        caplog.clear()
+        with jax.log_compiles():
+            jax.block_until_ready(fresh(problem))
+        return sum("XLA compilation" in r.getMessage() for r in caplog.records)
+
+    fresh = jax.jit(partial(run.__wrapped__, cell=cell, implementation=implementation))
+    first = make_problem(cell, steps=3)
+    second = make_problem(cell, steps=3, seed=1)._replace(lengths=first.lengths[::-1])
+    assert compilations(first) == 1
+    assert compilations(second) == 0
+
+
+@over_runs
+def test_no_tracer_leaks(cell, implementation):
+    problem = make_problem(cell, steps=3)
+    with jax.checking_leaks():
+        fresh = partial(run_with_grads.__wrapped__, cell=cell)
+        jax.eval_shape(partial(fresh, implementation=implementation), problem)
+
+
+@over_runs
+def test_runs_inside_a_users_own_scan(cell, implementation):
+    problem = make_problem(cell, steps=2)
+    chunks = random_like(jax.ShapeDtypeStruct((3, 2, 4, 3), jnp.float32), seed=5)
+
+    def body(carry, xs):
+        given = Problem(problem.params, carry, xs, None)
+        return run(given, cell, implementation)
+
+    carry, ys = jax.jit(partial(jax.lax.scan, body))(problem.carry, chunks)
+    whole = Problem(problem.params, problem.carry, chunks.reshape(6, 4, 3), None)
+    assert_close((carry, ys.reshape(6, 4, 4)), run(whole, cell, implementation))

@@ -1,0 +1,124 @@
+"""Train a classifier: ``python train.py --config configs/lstm.py``.
+
+Single settings are changed by ``--config.optim.learning_rate=1e-3``.  Running the
+same command again goes on where a stopped run stood.
+"""
+
+import sys
+
+from lstm_jax.host import prepare_host
+
+# Flags are parsed later: a process must be prepared before the rest is imported.
+if __name__ == "__main__" and "--noprepare_host" not in sys.argv:
+    prepare_host()
+
+import difflib
+import logging
+from pathlib import Path
+
+import jax
+from absl import app, flags
+from ml_collections import ConfigDict, config_flags
+
+from lstm_jax.errors import UserError
+from lstm_jax.training.config import Config, default_config, from_config_dict, names
+from lstm_jax.training.loop import train_and_evaluate
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", None, "A file of settings, such as configs/lstm.py."
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Where the run's files go; by default runs/<config name>."
+)
+_DISTRIBUTED = flags.DEFINE_bool(
+    "distributed", False, "Join the other hosts of a TPU pod or Slurm job."
+)
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator_address", None, "With --distributed elsewhere: host:port of host 0."
+)
+_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Hosts in all.")
+_PROCESS_ID = flags.DEFINE_integer("process_id", None, "This host's number, from 0.")
+flags.DEFINE_bool(
+    "prepare_host", True, "On CPU: restart with one device a core and a fit allocator."
+)
+
+
+def main(argv: list[str]) -> int:
+    """Run the program; 0 on success, 2 after a user's mistake."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    try:
+        config = read_flags(argv)
+        if _DISTRIBUTED.value:
+            jax.distributed.initialize(
+                _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
+            )
+        workdir = Path(_WORKDIR.value or f"runs/{config.name}")
+        show(train_and_evaluate(config, workdir), workdir)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped; the same command goes on from here.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def read_flags(argv: list[str]) -> Config:
+    """Parse the command line.
+
+    Raises:
+      UserError: a flag, a config file or a setting is not as expected.
+    """
+    app.define_help_flags()
+    try:
+        rest = flags.FLAGS(argv)
+        settings = _CONFIG.value
+    except (flags.Error, AttributeError, KeyError, SyntaxError) as error:
+        raise UserError(explain(argv, error)) from error
+    if len(rest) > 1:
+        raise UserError(f"expected flags only, got {rest[1]!r}; see --help")
+    if settings is None:
+        raise UserError(
+            "--config: expected a file such as configs/offline.py, got none"
+        )
+    if not isinstance(settings, ConfigDict):
+        path = flags.FLAGS["config"].config_filename
+        raise UserError(f"--config: expected a config file, got nothing at {path}")
+    return from_config_dict(settings)
+
+
+def explain(argv: list[str], error: Exception) -> str:
+    """Say in one line which flag is wrong."""
+    known = names(default_config().to_dict())
+    for argument in argv[1:]:
+        name = argument.lstrip("-").split("=")[0].removeprefix("config.")
+        if argument.startswith("--config.") and name not in known:
+            close = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+            hint = f"; did you mean {' or '.join(close)}?" if close else ""
+            return f"--config.{name}: no such setting{hint}"
+    return f"command line: {' '.join(str(error).split())}"
+
+
+def show(summary: dict, workdir: Path) -> None:
+    """Print what came out and where it is."""
+    if jax.process_index() != 0:
+        return
+    val, test = summary["val"], summary["test"]
+    print(f"validation: accuracy {val['accuracy']:.2%}, loss {val['loss']:.4f}")
+    if test:
+        print(
+            f"test:       accuracy {test['accuracy']:.2%}, loss {test['loss']:.4f} "
+            f"({test['count']:,} reviews)"
+        )
+    seconds = summary["seconds"]
+    print(
+        f"best epoch {summary['best_epoch']} of {summary['epochs_run']}, "
+        f"{seconds['total']:.0f} s in all ({seconds['compile']:.0f} s compiling)"
+    )
+    if summary["notice"]:
+        print(f"NOTE: {summary['notice']}.")
+    print(f"Results are in {workdir}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))
