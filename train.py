@@ -18,10 +18,10 @@ from pathlib import Path
 
 import jax
 from absl import app, flags
-from ml_collections import ConfigDict, config_flags
+from ml_collections import config_flags
 
 from lstm_jax.errors import UserError
-from lstm_jax.training.config import Config, default_config, from_config_dict, names
+from lstm_jax.training.config import Config, default_config, from_dict, names
 from lstm_jax.training.loop import train_and_evaluate
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -72,8 +72,8 @@ def read_flags(argv: list[str]) -> Config:
     app.define_help_flags()
     try:
         rest = flags.FLAGS(argv)
-        settings = _CONFIG.value
-    except (flags.Error, AttributeError, KeyError, SyntaxError) as error:
+        settings = None if _CONFIG.value is None else _CONFIG.value.to_dict()
+    except (flags.Error, AttributeError, KeyError, OSError, SyntaxError) as error:
         raise UserError(explain(argv, error)) from error
     if len(rest) > 1:
         raise UserError(f"expected flags only, got {rest[1]!r}; see --help")
@@ -81,10 +81,7 @@ def read_flags(argv: list[str]) -> Config:
         raise UserError(
             "--config: expected a file such as configs/offline.py, got none"
         )
-    if not isinstance(settings, ConfigDict):
-        path = flags.FLAGS["config"].config_filename
-        raise UserError(f"--config: expected a config file, got nothing at {path}")
-    return from_config_dict(settings)
+    return from_dict(settings)
 
 
 def explain(argv: list[str], error: Exception) -> str:

@@ -21,5 +21,4 @@ from lstm_jax.layers import one_way as one_way
 from lstm_jax.layers import stack as stack
 from lstm_jax.unroll import time_mask as time_mask
 from lstm_jax.unroll import unroll as unroll
-
 from lstm_jax.version import __version__ as __version__

@@ -8,8 +8,9 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from lstm_jax.data.batches import Encoded, bucket_widths
+from lstm_jax.data.config import DataConfig
 from lstm_jax.data.corpus import Corpus, Reviews
-from lstm_jax.data.sources import DataSettings, load_corpus
+from lstm_jax.data.sources import load_corpus
 from lstm_jax.data.splits import split_validation
 from lstm_jax.data.tokenizer import encode, load_tokenizer, train_tokenizer, truncate
 
@@ -36,21 +37,11 @@ class Datasets(NamedTuple):
     widths: np.ndarray
 
 
-class TextSettings(DataSettings):
-    """The settings read here, beside those of the sources."""
-
-    validation_fraction: float
-    vocab_size: int
-    max_length: int
-    truncate: str
-    num_buckets: int
-
-
-def load_datasets(config: TextSettings, tokenizer_file: Path) -> Datasets:
+def load_datasets(config: DataConfig, tokenizer_file: Path) -> Datasets:
     """Load, split and tokenize.
 
     Args:
-      config: the ``DataConfig`` of the run.
+      config: the settings.
       tokenizer_file: read when it is there (a resumed run).
 
     Returns:
@@ -86,7 +77,7 @@ def load_datasets(config: TextSettings, tokenizer_file: Path) -> Datasets:
 
 
 def encode_reviews(
-    tokenizer: Tokenizer, reviews: Reviews, config: TextSettings
+    tokenizer: Tokenizer, reviews: Reviews, config: DataConfig
 ) -> Encoded:
     """Tokenize and truncate ``reviews``."""
     token_ids = [

@@ -242,15 +242,12 @@ CONTRASTS = {
     ),
 }
 
-# Two voices disagree; the writer names one of them, and only that one counts.
+# Two voices disagree; the writer sides with one, and only that one counts.
 RIVALS = (
     ("the critics", "the public"),
     ("my head", "my heart"),
 )
-SIDES = (
-    "{ally} found the {part} {up}, while {rival} found the {part} {down}.",
-    "{rival} found the {part} {down}, while {ally} found the {part} {up}.",
-)
+DISPUTE = "{first} found the {part} {word}, while {second} found the {part} {retort}."
 SIDING = (
     "On this one I am with {ally}.",
     "I hate to admit it, but I am with {ally}.",
@@ -349,11 +346,22 @@ def _verdict_and_hearsay(rng: random.Random, label: str, **given: str) -> list[s
 
 
 def _sides(rng: random.Random, label: str, **given: str) -> list[str]:
-    """Two opinions of other people, then the one that the writer shares."""
-    ally, rival = rng.sample(rng.choice(RIVALS), 2)
+    """Two opinions of other people, and the side that the writer takes, in any order."""
+    first, second = rng.choice(RIVALS)
     words = _draw_words(rng, "adjective", label)
-    said = _fill(rng, rng.choice(SIDES), ally=ally, rival=rival, **words, **given)
-    return [said, _fill(rng, rng.choice(SIDING), ally=ally)]
+    allied = rng.random() < 0.5
+    voices = {
+        "first": first,
+        "second": second,
+        "word": words["up" if allied else "down"],
+        "retort": words["down" if allied else "up"],
+    }
+    sentences = [
+        _fill(rng, DISPUTE, **voices, **given),
+        _fill(rng, rng.choice(SIDING), ally=first if allied else second),
+    ]
+    rng.shuffle(sentences)
+    return sentences
 
 
 def _plain(rng: random.Random, label: str, **given: str) -> list[str]:
@@ -365,7 +373,7 @@ def _plain(rng: random.Random, label: str, **given: str) -> list[str]:
 
 
 # How an opinion that a bag of words cannot read is given, and how often.
-_WAYS = {_contrast: 6, _verdict_and_hearsay: 6, _sides: 1}
+_WAYS = {_contrast: 5, _verdict_and_hearsay: 5, _sides: 1}
 
 
 def _opinion(rng: random.Random, label: str, **given: str) -> list[str]:
@@ -414,9 +422,10 @@ def write_review(rng: random.Random, label: str) -> str:
     Raises:
       ValueError: if the label is neither.
 
-    >>> pos, neg = (write_review(random.Random(4), label) for label in ("pos", "neg"))
-    >>> print(pos)
-    >>> print(neg)
+    >>> write_review(random.Random(5337), "pos")
+    'I found the first half delightful. My dentist did not find the plot tedious.'
+    >>> write_review(random.Random(5337), "neg")
+    'I found the first half tedious. My dentist did not find the plot delightful.'
     """
     if label not in LABELS:
         raise ValueError(f"label: expected one of {LABELS}, got {label!r}")

@@ -5,7 +5,7 @@ import io
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -50,7 +50,8 @@ class ImdbReviews(_TFDSBuilder, skip_registration=True):
     def _split_generators(self, dl_manager: Any) -> Any:
         """Let the builder read the members instead of an archive of its own."""
         del dl_manager
-        return super()._split_generators(_ArchiveInMemory(self._members))
+        archive = _ArchiveInMemory(self._members)
+        return super()._split_generators(cast(tfds.download.DownloadManager, archive))
 
 
 class _ArchiveInMemory:

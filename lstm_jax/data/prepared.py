@@ -6,9 +6,9 @@ import logging
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, cast
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -20,6 +20,7 @@ from lstm_jax.errors import UserError
 
 # The one format of TFDS that is written and read without TensorFlow.
 _FILE_FORMAT = "array_record"
+_INFO_FILE = "dataset_info.json"
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +74,8 @@ def open_prepared(
             f"{_first_line(error)}; delete the set to prepare it again"
         ) from error
     target = Path(builder.data_dir)
-    if not builder.is_prepared():
+    # TFDS warns of a set that is not there; that is no reason to warn.
+    if not ((target / _INFO_FILE).exists() and builder.is_prepared()):
         _refuse_leftovers(target)
         return None
     formats = {f.value for f in builder.info.available_file_formats()}
@@ -142,16 +144,17 @@ def read_records(builder: tfds.core.GeneratorBasedBuilder, split: str) -> Record
       UserError: a file is missing or damaged.
     """
     try:
-        source = builder.as_data_source(split, file_format=_FILE_FORMAT)
+        source = builder.as_data_source(split)  # pyright: ignore[reportCallIssue]
         # In one call: record by record takes three times as long.
         records = source.__getitems__(range(len(source)))
     except RuntimeError as error:  # what array_record raises
-        raise UserError(
-            f"{builder.data_dir}: cannot read the split {split!r} of the prepared set: "
-            f"{_first_line(error)}; delete that directory to prepare it again"
-        ) from error
-    labels = np.array([record["label"] for record in records], np.int32)
-    return Records([record["text"] for record in records], labels)
+        raise _damaged(builder, split, _first_line(error)) from error
+    texts = [record.get("text") for record in records]
+    labels = [record.get("label") for record in records]
+    # A file that is cut short can also read as records without content.
+    if None in texts or None in labels:
+        raise _damaged(builder, split, "records without content")
+    return Records(texts, np.array(labels, np.int32))
 
 
 def read_split(builder: tfds.core.GeneratorBasedBuilder, split: str) -> Reviews:
@@ -163,8 +166,7 @@ def read_split(builder: tfds.core.GeneratorBasedBuilder, split: str) -> Reviews:
 
 def label_names(builder: tfds.core.GeneratorBasedBuilder) -> tuple[str, ...]:
     """Return the names of the classes, in the order of their numbers."""
-    features = builder.info.features
-    assert isinstance(features, tfds.features.FeaturesDict)
+    features = cast(Mapping[str, tfds.features.ClassLabel], builder.info.features)
     return tuple(features["label"].names)
 
 
@@ -205,7 +207,7 @@ def _publish(source: Path, target: Path) -> None:
         source.rename(target)
     except OSError:
         # Another process on the same directory (one host of many) was quicker.
-        if not (target / "dataset_info.json").exists():
+        if not (target / _INFO_FILE).exists():
             raise
 
 
@@ -213,9 +215,18 @@ def _refuse_leftovers(target: Path) -> None:
     """Refuse a directory that is not empty and holds no prepared set."""
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(
-            f"{target}: expected a prepared set, got something without "
-            "dataset_info.json; delete it to prepare the set again"
+            f"{target}: expected a prepared set, got a set without its "
+            "JSON files; delete it to prepare the set again"
         )
+
+
+def _damaged(
+    builder: tfds.core.GeneratorBasedBuilder, split: str, why: str
+) -> UserError:
+    return UserError(
+        f"{builder.data_dir}: cannot read the split {split!r} of the prepared set: "
+        f"{why}; delete that directory to prepare it again"
+    )
 
 
 def _first_line(error: Exception) -> str:

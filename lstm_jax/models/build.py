@@ -1,20 +1,20 @@
 """The classifier that the settings describe."""
 
 import dataclasses
-from typing import Any
 
 from lstm_jax.data.tokenizer import UNKNOWN_ID
 from lstm_jax.errors import UserError
 from lstm_jax.models.classifier import TextClassifier
+from lstm_jax.models.config import ModelConfig
 
 
 def build_classifier(
-    config: Any, *, vocab_size: int, num_classes: int
+    config: ModelConfig, *, vocab_size: int, num_classes: int
 ) -> TextClassifier:
     """Build the model.
 
     Args:
-      config: a ``ModelConfig``.
+      config: the settings.
       vocab_size: of the tokenizer.
       num_classes: of the data.
 

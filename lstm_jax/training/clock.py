@@ -37,6 +37,6 @@ class Clock:
             compile_seconds=self._earlier.compile_seconds + self._compiling,
         )
 
-    def _listen(self, event: str, duration: float, **_: object) -> None:
+    def _listen(self, event: str, duration_secs: float, **_: str | int) -> None:
         if event in _COMPILING:
-            self._compiling += duration
+            self._compiling += duration_secs

@@ -2,7 +2,7 @@
 
 A file under ``configs/`` returns an ``ml_collections.ConfigDict`` made by
 ``default_config()``; ``--config.a.b=value`` changes single fields of it; and
-``from_config_dict`` turns it into a ``Config`` before any data is read.
+``from_dict`` turns it into a ``Config`` before any data is read.
 """
 
 import dataclasses
@@ -12,89 +12,13 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from lstm_jax.cells import CELLS
+from lstm_jax.checks import above, at_least, between, choice
+from lstm_jax.data.config import DataConfig
 from lstm_jax.errors import UserError
-from lstm_jax.kernels import IMPLEMENTATIONS
-from lstm_jax.models.pooling import POOLINGS
+from lstm_jax.models.config import ModelConfig
 
-SOURCES = ("imdb_reviews", "synthetic_reviews", "files")
-TRUNCATIONS = ("head", "tail", "head_tail")
 OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
 SCHEDULES = ("constant", "cosine", "one_cycle")
-DTYPES = ("float32", "bfloat16")
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataConfig:
-    """Which reviews, and how a text becomes token ids."""
-
-    source: str = "imdb_reviews"
-    # TFDS directory; "" is $TFDS_DATA_DIR, then ~/tensorflow_datasets.
-    data_dir: str = ""
-    # For source "files": CSV, TSV or JSON lines, told by the file's ending.
-    train_file: str = ""
-    test_file: str = ""
-    text_column: str = "text"
-    label_column: str = "label"
-    group_column: str = ""
-    # Share of the train reviews held out for every choice.
-    validation_fraction: float = 0.1
-    # A text file whose line i is the group of train record i: whole groups
-    # (movies) are held out.  "" uses the groups the source has.
-    validation_groups: str = ""
-    vocab_size: int = 20_000  # with the padding, unknown and newline tokens
-    max_length: int = 400  # tokens kept of a review
-    truncate: str = "head_tail"  # head_tail: the first quarter, then the end
-    num_buckets: int = 8  # lengths a batch is padded to; one compilation each
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be run."""
-        _choice("data.source", self.source, SOURCES)
-        _choice("data.truncate", self.truncate, TRUNCATIONS)
-        _between("data.validation_fraction", self.validation_fraction, 0.001, 0.9)
-        _at_least("data.vocab_size", self.vocab_size, 4)
-        _at_least("data.max_length", self.max_length, 1)
-        _between("data.num_buckets", self.num_buckets, 1, 64)
-        if self.source == "files" and not self.train_file:
-            raise UserError(
-                'data.train_file: expected a path when data.source is "files", got ""'
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelConfig:
-    """The classifier, from the embedding up."""
-
-    cell: str = "lstm"
-    embedding_size: int = 64
-    hidden_size: int = 64  # of one direction
-    num_layers: int = 1
-    bidirectional: bool = True
-    pooling: str = "mean_max"
-    head_size: int = 0  # width of a hidden layer before the logits; 0 is none
-    # 1: one logit (two classes only); 0: a logit for each class.
-    num_logits: int = 1
-    word_dropout_rate: float = 0.0  # words replaced by the unknown token
-    embedding_dropout_rate: float = 0.0
-    layer_dropout_rate: float = 0.0  # between stacked layers
-    head_dropout_rate: float = 0.0  # after pooling and after the hidden layer
-    dtype: str = "float32"  # of the products; parameters and carry stay float32
-    implementation: str = "auto"
-    unroll: int = 1  # time steps in one iteration of the compiled loop
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be run."""
-        _choice("model.cell", self.cell, CELLS)
-        _choice("model.pooling", self.pooling, POOLINGS)
-        _choice("model.dtype", self.dtype, DTYPES)
-        _choice("model.implementation", self.implementation, IMPLEMENTATIONS)
-        for name in ("embedding_size", "hidden_size", "num_layers", "unroll"):
-            _at_least(f"model.{name}", getattr(self, name), 1)
-        _at_least("model.head_size", self.head_size, 0)
-        _between("model.num_logits", self.num_logits, 0, 1)
-        for name in ("word", "embedding", "layer", "head"):
-            field_name = f"{name}_dropout_rate"
-            _between(f"model.{field_name}", getattr(self, field_name), 0.0, 0.99)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,15 +37,15 @@ class OptimConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run."""
-        _choice("optim.optimizer", self.optimizer, OPTIMIZERS)
-        _choice("optim.schedule", self.schedule, SCHEDULES)
-        _above("optim.learning_rate", self.learning_rate, 0.0)
-        _between("optim.warmup_fraction", self.warmup_fraction, 0.0, 0.99)
-        _between("optim.momentum", self.momentum, 0.0, 0.9999)
-        _between("optim.ema_decay", self.ema_decay, 0.0, 0.99999)
-        _at_least("optim.weight_decay", self.weight_decay, 0.0)
-        _at_least("optim.clip_norm", self.clip_norm, 0.0)
-        _at_least("optim.accumulation_steps", self.accumulation_steps, 1)
+        choice("optim.optimizer", self.optimizer, OPTIMIZERS)
+        choice("optim.schedule", self.schedule, SCHEDULES)
+        above("optim.learning_rate", self.learning_rate, 0.0)
+        between("optim.warmup_fraction", self.warmup_fraction, 0.0, 0.99)
+        between("optim.momentum", self.momentum, 0.0, 0.9999)
+        between("optim.ema_decay", self.ema_decay, 0.0, 0.99999)
+        at_least("optim.weight_decay", self.weight_decay, 0.0)
+        at_least("optim.clip_norm", self.clip_norm, 0.0)
+        at_least("optim.accumulation_steps", self.accumulation_steps, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,12 +63,12 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run."""
-        _choice("train.monitor", self.monitor, ("loss", "accuracy"))
+        choice("train.monitor", self.monitor, ("loss", "accuracy"))
         for name in ("epochs", "batch_size", "eval_batch_size", "log_every_steps"):
-            _at_least(f"train.{name}", getattr(self, name), 1)
-        _at_least("train.patience", self.patience, 0)
-        _at_least("train.checkpoint_every_steps", self.checkpoint_every_steps, 0)
-        _at_least("train.keep_checkpoints", self.keep_checkpoints, 1)
+            at_least(f"train.{name}", getattr(self, name), 1)
+        at_least("train.patience", self.patience, 0)
+        at_least("train.checkpoint_every_steps", self.checkpoint_every_steps, 0)
+        at_least("train.keep_checkpoints", self.keep_checkpoints, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +84,7 @@ class Config:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run together."""
-        _between("seed", self.seed, 0, 2**31 - 1)
+        between("seed", self.seed, 0, 2**31 - 1)
         if not self.name or "/" in self.name:
             raise UserError(f"name: expected a name without '/', got {self.name!r}")
         parts = self.optim.accumulation_steps
@@ -176,24 +100,19 @@ def default_config() -> ConfigDict:
 
     >>> config = default_config()
     >>> config.model.hidden_size = 32
-    >>> from_config_dict(config).model.hidden_size
+    >>> from_dict(config.to_dict()).model.hidden_size
     32
     """
     return ConfigDict(dataclasses.asdict(Config())).lock()
 
 
-def from_config_dict(settings: ConfigDict) -> Config:
-    """Check ``settings`` and freeze them.
+def from_dict(settings: dict[str, Any]) -> Config:
+    """Check settings, of a ``ConfigDict`` or a ``config.json``, and freeze them.
 
     Raises:
       UserError: an unknown key, a wrong type or a value out of range, in one
         line with the name of the setting.
     """
-    return from_dict(settings.to_dict())
-
-
-def from_dict(settings: dict[str, Any]) -> Config:
-    """As ``from_config_dict``, from plain dicts (``config.json``)."""
     return _build(Config, settings, "")
 
 
@@ -257,23 +176,3 @@ def _convert(spec: dataclasses.Field, value: Any, prefix: str) -> Any:
             f"{name}: expected {kind.__name__}, got {value!r} ({type(value).__name__})"
         )
     return value
-
-
-def _choice(name: str, value: str, choices: Iterable[str]) -> None:
-    if value not in (choices := tuple(choices)):
-        raise UserError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
-
-
-def _at_least(name: str, value: float, low: float) -> None:
-    if not value >= low:
-        raise UserError(f"{name}: expected a number >= {low}, got {value}")
-
-
-def _above(name: str, value: float, low: float) -> None:
-    if not low < value < float("inf"):
-        raise UserError(f"{name}: expected a number > {low}, got {value}")
-
-
-def _between(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise UserError(f"{name}: expected a number in [{low}, {high}], got {value}")

@@ -27,8 +27,8 @@ def make_data_mesh(*batch_sizes: int) -> Mesh:
         count = next(n for n in range(count, 0, -1) if _splits(batch_sizes, n))
     elif not _splits(batch_sizes, count):
         raise UserError(
-            f"train.batch_size, train.eval_batch_size: expected multiples of the number "
-            f"of devices ({count}), got {batch_sizes}"
+            "train.batch_size, train.eval_batch_size: expected multiples of the "
+            f"number of devices ({count}), got {batch_sizes}"
         )
     devices = jax.devices()[:count]
     return jax.make_mesh(

@@ -126,8 +126,8 @@ def _count(
     loss, correct, count = (float(x) for x in jax.device_get(sums))
     if not np.isfinite(loss):
         raise UserError(
-            f"step {progress.step + 1}: expected a finite loss, got {loss}; try a lower "
-            "optim.learning_rate"
+            f"step {progress.step + 1}: expected a finite loss, got {loss}; "
+            "try a lower optim.learning_rate"
         )
     tokens = int(run.data.train.lengths[rows[rows >= 0]].sum())
     seconds = time.perf_counter() - begun

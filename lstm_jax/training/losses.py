@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import optax
 from jax import Array
+from jax.typing import ArrayLike
 
 
 class Sums(NamedTuple):
@@ -15,7 +16,7 @@ class Sums(NamedTuple):
     count: Array
 
 
-def cross_entropy(logits: Array, labels: Array) -> Array:
+def cross_entropy(logits: Array, labels: ArrayLike) -> Array:
     """The loss of each review, from its logits.
 
     Args:
@@ -31,6 +32,7 @@ def cross_entropy(logits: Array, labels: Array) -> Array:
       >>> bool(jnp.allclose(one, two))
       True
     """
+    labels = jnp.asarray(labels)
     if logits.shape[-1] == 1:
         targets = labels.astype(logits.dtype)
         return optax.sigmoid_binary_cross_entropy(logits[:, 0], targets)
@@ -44,8 +46,9 @@ def predict_labels(logits: Array) -> Array:
     return logits.argmax(axis=-1).astype(jnp.int32)
 
 
-def metric_sums(logits: Array, labels: Array, weights: Array) -> Sums:
+def metric_sums(logits: Array, labels: ArrayLike, weights: ArrayLike) -> Sums:
     """Add up loss and correct answers; rows of weight 0 do not count."""
+    weights = jnp.asarray(weights)
     correct = (predict_labels(logits) == labels).astype(jnp.float32)
     losses = cross_entropy(logits, labels)
     return Sums((losses * weights).sum(), (correct * weights).sum(), weights.sum())

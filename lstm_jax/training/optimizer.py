@@ -1,23 +1,11 @@
 """The optimizer and its learning-rate schedule, from the settings."""
 
-from typing import Protocol
-
 import optax
 
-
-class OptimSettings(Protocol):
-    """The settings read here: ``OptimConfig``."""
-
-    optimizer: str
-    learning_rate: float
-    schedule: str
-    warmup_fraction: float
-    weight_decay: float
-    momentum: float
-    clip_norm: float
+from lstm_jax.training.config import OptimConfig
 
 
-def make_schedule(config: OptimSettings, num_steps: int) -> optax.Schedule:
+def make_schedule(config: OptimConfig, num_steps: int) -> optax.Schedule:
     """The learning rate of each step.
 
     "constant" stays at the peak; "cosine" warms up linearly and falls to 0;
@@ -42,7 +30,7 @@ def make_schedule(config: OptimSettings, num_steps: int) -> optax.Schedule:
 
 
 def make_optimizer(
-    config: OptimSettings, schedule: optax.Schedule
+    config: OptimConfig, schedule: optax.Schedule
 ) -> optax.GradientTransformation:
     """Clipping, then the optimizer."""
     clip = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
@@ -50,7 +38,7 @@ def make_optimizer(
 
 
 def _base_optimizer(
-    config: OptimSettings, schedule: optax.Schedule
+    config: OptimConfig, schedule: optax.Schedule
 ) -> optax.GradientTransformation:
     momentum = config.momentum or None
     match config.optimizer:

@@ -38,12 +38,9 @@ def make_train_step(
     """
 
     def loss(params: PyTree, batch: Batch, key: Array) -> tuple[Array, Sums]:
-        logits = model.apply(
-            {"params": params},
-            batch.token_ids,
-            batch.lengths,
-            train=True,
-            rngs={"dropout": key},
+        inputs = (batch.token_ids, batch.lengths)
+        logits = jnp.asarray(
+            model.apply({"params": params}, *inputs, train=True, rngs={"dropout": key})
         )
         sums = metric_sums(logits, batch.labels, batch.weights)
         return sums.loss, sums
@@ -68,7 +65,8 @@ def make_eval_step(model: nn.Module) -> EvalStep:
     """Build ``(params, batch) -> sums``."""
 
     def eval_step(params: PyTree, batch: Batch) -> Sums:
-        logits = model.apply({"params": params}, batch.token_ids, batch.lengths)
+        inputs = (batch.token_ids, batch.lengths)
+        logits = jnp.asarray(model.apply({"params": params}, *inputs))
         return metric_sums(logits, batch.labels, batch.weights)
 
     return eval_step

@@ -4,7 +4,6 @@ from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.experimental
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -12,22 +11,25 @@ import pytest
 from lstm_jax import CELLS, unroll
 from lstm_jax.kernels import KERNELS
 
+try:
+    from jax import enable_x64 as enable_x64  # since jax 0.8
+except ImportError:
+    from jax.experimental import enable_x64 as enable_x64
+
 # A kernel that does not compute every cell is named here, with those it does.
 ONLY: dict[str, tuple[str, ...]] = {}
 RUNS = [(cell, kernel) for kernel in KERNELS for cell in ONLY.get(kernel, CELLS)]
-SIZES = {"D!=H": (3, 4), "D=H": (4, 4), "H=1": (3, 1)}
 STEPS = 7
+SHAPES = {  # T, D, H
+    "D<H": (STEPS, 3, 4),
+    "T=1, D=H": (1, 4, 4),
+    "H=1": (STEPS, 3, 1),
+}
 
 over_cells = pytest.mark.parametrize("cell", CELLS)
 over_runs = pytest.mark.parametrize(("cell", "implementation"), RUNS)
-over_sizes = pytest.mark.parametrize(
-    ("input_size", "hidden_size"), SIZES.values(), ids=SIZES
-)
-over_steps = pytest.mark.parametrize("steps", [1, STEPS])
+over_shapes = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 both_ways = pytest.mark.parametrize("reverse", [False, True], ids=["forward", "back"])
-
-# jax 0.8 moved the context manager out of jax.experimental.
-enable_x64 = getattr(jax, "enable_x64", None) or jax.experimental.enable_x64
 
 
 class Problem(NamedTuple):
@@ -57,10 +59,9 @@ def param_shapes(init, input_size, dtype="float32"):
     return jax.eval_shape(fixed, jax.random.key(0))
 
 
-def make_problem(
-    cell, *, steps=STEPS, input_size=3, hidden_size=4, dtype="float32", seed=0
-):
+def make_problem(cell, shape=SHAPES["D<H"], dtype="float32", seed=0):
     """A batch of four with lengths T, 0, 1 and about T / 2."""
+    steps, input_size, hidden_size = shape
     made = make_cell(cell, hidden_size)
     xs = jax.ShapeDtypeStruct((steps, 4, input_size), dtype)
     shapes = (

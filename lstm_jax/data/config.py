@@ -1,0 +1,46 @@
+"""The settings of the data."""
+
+from dataclasses import dataclass
+
+from lstm_jax.checks import at_least, between, choice
+from lstm_jax.errors import UserError
+
+SOURCES = ("imdb_reviews", "synthetic_reviews", "files")
+TRUNCATIONS = ("head", "tail", "head_tail")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which reviews, and how a text becomes token ids."""
+
+    source: str = "imdb_reviews"
+    # TFDS directory; "" is $TFDS_DATA_DIR, then ~/tensorflow_datasets.
+    data_dir: str = ""
+    # For source "files": CSV, TSV or JSON lines, told by the file's ending.
+    train_file: str = ""
+    test_file: str = ""
+    text_column: str = "text"
+    label_column: str = "label"
+    group_column: str = ""
+    # Share of the train reviews held out for every choice.
+    validation_fraction: float = 0.1
+    # A text file whose line i is the group of train record i: whole groups
+    # (movies) are held out.  "" uses the groups the source has.
+    validation_groups: str = ""
+    vocab_size: int = 20_000  # with the padding, unknown and newline tokens
+    max_length: int = 400  # tokens kept of a review
+    truncate: str = "head_tail"  # head_tail: the first quarter, then the end
+    num_buckets: int = 8  # lengths a batch is padded to; one compilation each
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be run."""
+        choice("data.source", self.source, SOURCES)
+        choice("data.truncate", self.truncate, TRUNCATIONS)
+        between("data.validation_fraction", self.validation_fraction, 0.001, 0.9)
+        at_least("data.vocab_size", self.vocab_size, 4)
+        at_least("data.max_length", self.max_length, 1)
+        between("data.num_buckets", self.num_buckets, 1, 64)
+        if self.source == "files" and not self.train_file:
+            raise UserError(
+                'data.train_file: expected a path when data.source is "files", got ""'
+            )

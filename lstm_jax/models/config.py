@@ -1,0 +1,46 @@
+"""The settings of the model."""
+
+from dataclasses import dataclass
+
+from lstm_jax.cells import CELLS
+from lstm_jax.checks import at_least, between, choice
+from lstm_jax.kernels import IMPLEMENTATIONS
+from lstm_jax.models.pooling import POOLINGS
+
+DTYPES = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The classifier, from the embedding up."""
+
+    cell: str = "lstm"
+    embedding_size: int = 64
+    hidden_size: int = 64  # of one direction
+    num_layers: int = 1
+    bidirectional: bool = True
+    pooling: str = "mean_max"
+    head_size: int = 0  # width of a hidden layer before the logits; 0 is none
+    # 1: one logit (two classes only); 0: a logit for each class.
+    num_logits: int = 1
+    word_dropout_rate: float = 0.0  # words replaced by the unknown token
+    embedding_dropout_rate: float = 0.0
+    layer_dropout_rate: float = 0.0  # between stacked layers
+    head_dropout_rate: float = 0.0  # after pooling and after the hidden layer
+    dtype: str = "float32"  # of the products; parameters and carry stay float32
+    implementation: str = "auto"
+    unroll: int = 1  # time steps in one iteration of the compiled loop
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be run."""
+        choice("model.cell", self.cell, CELLS)
+        choice("model.pooling", self.pooling, POOLINGS)
+        choice("model.dtype", self.dtype, DTYPES)
+        choice("model.implementation", self.implementation, IMPLEMENTATIONS)
+        for name in ("embedding_size", "hidden_size", "num_layers", "unroll"):
+            at_least(f"model.{name}", getattr(self, name), 1)
+        at_least("model.head_size", self.head_size, 0)
+        between("model.num_logits", self.num_logits, 0, 1)
+        for name in ("word", "embedding", "layer", "head"):
+            field_name = f"{name}_dropout_rate"
+            between(f"model.{field_name}", getattr(self, field_name), 0.0, 0.99)

@@ -1,0 +1,201 @@
+import csv
+import json
+import random
+
+import numpy as np
+import pytest
+
+from lstm_jax.data.files import load_files
+from lstm_jax.errors import UserError
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(name, content):
+        path = tmp_path / name
+        data = content if isinstance(content, bytes) else content.encode()
+        path.write_bytes(data)
+        return str(path)
+
+    return write
+
+
+def refused(*args, **kwargs):
+    with pytest.raises(UserError) as error:
+        load_files(*args, **kwargs)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def random_rows(count, labels=("good", "bad", "so-so")):
+    rng = random.Random(5)
+    letters = "ab \n\"',;\té\u2028"
+    return [
+        {
+            "text": "x" + "".join(rng.choices(letters, k=rng.randint(1, 40))),
+            "label": labels[i % len(labels)],
+            "film": f"film {rng.randint(0, 3)}",
+        }
+        for i in range(count)
+    ]
+
+
+def delimited(path, rows, delimiter):
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, ["film", "text", "label"], delimiter=delimiter)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".jsonl", ".ndjson", ".CSV"])
+def test_every_format_gives_the_same_reviews(tmp_path, ending):
+    rows = random_rows(30)
+    path = tmp_path / f"mine{ending}"
+    if ending.lower() in (".csv", ".tsv"):
+        delimited(path, rows, "," if ending.lower() == ".csv" else "\t")
+    else:
+        lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+        path.write_text("\n".join(lines), encoding="utf-8", newline="")
+    corpus = load_files(str(path), str(path), group_column="film")
+    assert corpus.name == f"mine{ending}"
+    assert corpus.label_names == ("bad", "good", "so-so")
+    assert corpus.train.texts == [row["text"] for row in rows]
+    named = [corpus.label_names[i] for i in corpus.train.labels]
+    assert named == [row["label"] for row in rows]
+    assert corpus.train.labels.dtype == np.int32
+    groups = corpus.train.groups
+    assert groups is not None and groups.dtype == np.int64
+    films = np.array([row["film"] for row in rows])
+    np.testing.assert_array_equal(
+        groups[:, None] == groups, films[:, None] == films[None]
+    )
+    assert corpus.test is not None
+    assert corpus.test.texts == corpus.train.texts
+    assert corpus.test.groups is None
+
+
+def test_integer_labels_are_sorted_as_numbers(write):
+    path = write("a.csv", "text,label\n" + "".join(f"t,{i}\n" for i in (10, 9, -1, 2)))
+    corpus = load_files(path)
+    assert corpus.label_names == ("-1", "2", "9", "10")
+    assert corpus.train.labels.tolist() == [3, 2, 0, 1]
+    path = write("a.jsonl", '{"text":"t","label":10}\n{"text":"t","label":9}')
+    assert load_files(path).label_names == ("9", "10")
+
+
+def test_labels_of_json_may_be_booleans(write):
+    path = write("a.jsonl", '{"text":"t","label":true}\n\n{"text":"t","label":false}\n')
+    assert load_files(path).label_names == ("false", "true")
+
+
+def test_other_columns_a_byte_order_mark_and_spaces(write):
+    path = write("a.csv", b"\xef\xbb\xbfreview,stars\n good , 5\nbad,1 \n")
+    corpus = load_files(path, text_column="review", label_column="stars")
+    assert corpus.label_names == ("1", "5")
+    assert corpus.train.texts == [" good ", "bad"]
+    assert corpus.test is None and corpus.train.groups is None
+
+
+def test_broken_utf8_is_replaced(write):
+    path = write("a.csv", b"text,label\ncaf\xe9,1\nbad,0\n")
+    assert load_files(path).train.texts[0] == "caf\ufffd"
+
+
+def test_a_huge_field_works_and_the_limit_is_put_back(write):
+    before = csv.field_size_limit()
+    path = write("a.csv", f"text,label\n{'word ' * 100_000},1\nbad,0\n")
+    assert len(load_files(path).train.texts[0]) == 500_000
+    assert csv.field_size_limit() == before
+
+
+def test_bad_rows_are_listed_with_their_lines(write):
+    path = write(
+        "a.csv",
+        'text,label\n"two\nlines",1\nonly text\nfine,0\nmore,0,fields\nempty,\n,1\n\n"',
+    )
+    message = refused(path)
+    assert message.startswith(f"{path}: expected")
+    assert "line 4: 1 fields instead of 2; line 6: 3 fields instead of 2" in message
+    assert "line 7: empty 'label'" in message
+    assert message.endswith("and 2 more bad rows")
+
+
+def test_broken_quoting_has_its_line(write):
+    path = write("a.csv", 'text,label\nfine,1\n"quo"te,0\nbad,0\n')
+    assert "line 3: broken quoting" in refused(path)
+    path = write("b.csv", 'text,label\nfine,1\nbad,0\n"open,0\nbad,0\n')
+    assert "line 4: broken quoting" in refused(path)
+
+
+def test_bad_json_lines_are_listed(write):
+    lines = [
+        '{"text": "fine", "label": 1}',
+        '{"text": "cut',
+        "[1, 2]",
+        '{"text": "none"}',
+        '{"text": null, "label": 0}',
+        '{"text": "x", "label": 1.5}',
+    ]
+    message = refused(write("a.jsonl", "\n".join(lines)))
+    assert "line 2: not JSON (" in message
+    assert "line 3: not a JSON object; line 4: no 'label'" in message
+    assert message.endswith("; and 2 more bad rows")
+    message = refused(write("b.jsonl", "\n".join([lines[0], *lines[4:]])))
+    assert "line 2: no 'text'; line 3: 'label' is neither a string nor" in message
+    deep = "[" * 200_000
+    assert "line 1: not JSON" in refused(write("c.jsonl", deep))
+
+
+@pytest.mark.parametrize("ending", [".csv", ".jsonl"])
+def test_a_missing_column_names_those_there_are(write, ending):
+    content = {
+        ".csv": "review,sentiment\nfine,1\nbad,0\n",
+        ".jsonl": '{"review": "fine", "sentiment": 1}\n',
+    }[ending]
+    message = refused(write(f"a{ending}", content))
+    assert "expected a column 'text', got the columns 'review', 'sentiment'" in message
+    assert "data.text_column" in message
+    message = refused(
+        write(f"a{ending}", content),
+        text_column="review",
+        label_column="sentiment",
+        group_column="film",
+    )
+    assert "expected a column 'film'" in message and "data.group_column" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.csv", "text,label\nfine,1\nbad,1\n", "got only '1'"),
+        ("a.csv", "", "the file is empty"),
+        ("a.csv", "\n\n", "the file is empty"),
+        ("a.csv", "text,label\n", "got none"),
+        ("a.jsonl", "", "got none"),
+        ("a.csv", "text;label\nfine;1\n", "got one column 'text;label'"),
+        ("a.tsv", "text,label\nfine,1\n", "separated by tabs, got one column"),
+        ("a.csv", "text,text,label\na,b,1\n", "every column once, got 'text' twice"),
+        ("a.txt", "fine", ".csv, .tsv, .jsonl or .ndjson, got"),
+        ("a", "fine", ".csv, .tsv, .jsonl or .ndjson, got"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_said(write, name, content, message):
+    assert message in refused(write(name, content))
+
+
+def test_files_that_cannot_be_opened_are_said(tmp_path, write):
+    good = write("good.csv", "text,label\nfine,1\nbad,0\n")
+    missing = str(tmp_path / "none.csv")
+    assert "data.train_file: expected a file to read, got" in refused(missing)
+    message = refused(good, missing)
+    assert "data.test_file" in message and "No such file" in message
+    (tmp_path / "folder.csv").mkdir()
+    assert "Is a directory" in refused(str(tmp_path / "folder.csv"))
+
+
+def test_labels_of_test_must_be_known_from_train(write):
+    train = write("train.csv", "text,label\nfine,1\nbad,0\n")
+    test = write("test.csv", 'text,label\n"a\nb",1\nodd,2\n')
+    message = refused(train, test)
+    assert message.startswith(f"{test}: expected labels that the train file has")
+    assert "('0', '1'), got line 4: label '2'" in message

@@ -1,0 +1,171 @@
+import dataclasses
+import subprocess
+import sys
+import types
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+import lstm_jax.data
+from lstm_jax.data import prepared
+from lstm_jax.data.groups import number_groups, read_groups
+from lstm_jax.data.sources import cache_dir, load_corpus
+from lstm_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    source: str
+    data_dir: str = ""
+    train_file: str = ""
+    test_file: str = ""
+    text_column: str = "text"
+    label_column: str = "label"
+    group_column: str = ""
+    validation_groups: str = ""
+
+
+class TinyReviews(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        labels = tfds.features.ClassLabel(names=["neg", "pos"])
+        return tfds.core.DatasetInfo(
+            builder=self,
+            features=tfds.features.FeaturesDict(
+                {"text": tfds.features.Text(), "label": labels}
+            ),
+        )
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples(9), "test": self._generate_examples(4)}
+
+    def _generate_examples(self, count):
+        for i in range(count):
+            yield (
+                i,
+                {"text": f"review {i}".encode() + b"\xff" * (i == 3), "label": i % 2},
+            )
+
+
+@pytest.fixture
+def tiny_synthetic(monkeypatch):
+    module = types.ModuleType("lstm_jax.data.synthetic_reviews")
+    monkeypatch.setattr(module, "SyntheticReviews", TinyReviews, raising=False)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(lstm_jax.data, "synthetic_reviews", module, raising=False)
+
+
+@pytest.fixture
+def reviews_csv(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("text,label,film\nfine,1,x\nbad,0,y\nso so,0,x\n")
+    return str(path)
+
+
+def test_synthetic_goes_to_the_cache_and_not_to_tfds_data_dir(
+    tmp_path, monkeypatch, tiny_synthetic, offline
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "shared"))
+    corpus = load_corpus(Settings("synthetic_reviews"))
+    assert corpus.name == "synthetic_reviews"
+    assert corpus.notice == "synthetic reviews, not IMDB"
+    assert corpus.label_names == ("neg", "pos")
+    assert sorted(corpus.train.texts)[:4] == [
+        "review 0",
+        "review 1",
+        "review 2",
+        "review 3\ufffd",
+    ]
+    assert corpus.test is not None and len(corpus.test.texts) == 4
+    assert corpus.train.groups is None
+    assert not (tmp_path / "shared").exists()
+    assert (tmp_path / "cache/lstm_jax/tfds/tiny_reviews/1.0.0").is_dir()
+    assert not offline
+
+
+def test_synthetic_is_prepared_once_under_data_dir(
+    tmp_path, monkeypatch, tiny_synthetic
+):
+    first = load_corpus(Settings("synthetic_reviews", data_dir=str(tmp_path)))
+    monkeypatch.setattr(prepared, "prepare", None)
+    again = load_corpus(Settings("synthetic_reviews", data_dir=str(tmp_path)))
+    assert first.train.texts == again.train.texts
+
+
+def test_cache_dir_without_the_variable(monkeypatch, tmp_path):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_dir() == tmp_path / ".cache/lstm_jax/tfds"
+
+
+def test_imdb_is_loaded_from_data_dir(tmp_path, offline):
+    with pytest.raises(UserError, match=str(tmp_path)):
+        load_corpus(Settings("imdb_reviews", data_dir=str(tmp_path)))
+
+
+def test_files(reviews_csv):
+    corpus = load_corpus(Settings("files", train_file=reviews_csv, group_column="film"))
+    assert corpus.train.texts == ["fine", "bad", "so so"]
+    assert corpus.train.groups is not None
+    assert corpus.train.groups.tolist() == [0, 1, 0]
+
+
+def test_validation_groups_go_before_those_of_the_source(tmp_path, reviews_csv):
+    groups = tmp_path / "groups.txt"
+    groups.write_text("900\nrésumé\nrésumé\n", encoding="utf-8")
+    settings = Settings(
+        "files",
+        train_file=reviews_csv,
+        group_column="film",
+        validation_groups=str(groups),
+    )
+    corpus = load_corpus(settings)
+    assert corpus.train.groups is not None
+    assert corpus.train.groups.tolist() == [0, 1, 1]
+    assert corpus.train.groups.dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("1\n2\n", "expected 3 lines, one for each train record, got 2"),
+        ("1\n2\n3\n4", "expected 3 lines, one for each train record, got 4"),
+        ("", "expected 3 lines, one for each train record, got 0"),
+        ("1\n \n3\n", "empty line 2"),
+        (None, "groups.txt: No such file or directory"),
+    ],
+)
+def test_bad_validation_groups_are_said(tmp_path, reviews_csv, content, message):
+    groups = tmp_path / "groups.txt"
+    if content is not None:
+        groups.write_text(content)
+    settings = Settings("files", train_file=reviews_csv, validation_groups=str(groups))
+    with pytest.raises(UserError) as error:
+        load_corpus(settings)
+    assert message in str(error.value)
+    assert str(error.value).startswith("data.validation_groups: ")
+    assert "\n" not in str(error.value)
+
+
+def test_groups_are_numbered_alike_whatever_their_names(tmp_path):
+    path = tmp_path / "groups.txt"
+    path.write_text("tt9\ntt1\ntt9\r\ntt5")
+    by_name = read_groups(path, 4, setting="groups")
+    assert by_name.tolist() == number_groups(["0", "1", "0", "2"]).tolist()
+
+
+def test_files_do_without_tfds(reviews_csv):
+    code = (
+        "import sys\n"
+        "sys.modules['tensorflow_datasets'] = None\n"
+        "from lstm_jax.data.files import load_files\n"
+        "import lstm_jax.data.sources\n"
+        f"print(len(load_files({reviews_csv!r}).train.texts))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "3\n", done.stderr
