@@ -78,9 +78,7 @@ def read_flags(argv: list[str]) -> Config:
     if len(rest) > 1:
         raise UserError(f"expected flags only, got {rest[1]!r}; see --help")
     if settings is None:
-        raise UserError(
-            "--config: expected a file such as configs/offline.py, got none"
-        )
+        raise UserError("--config: expected a file (configs/offline.py), got none")
     return from_dict(settings)
 
 

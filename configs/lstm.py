@@ -1,4 +1,4 @@
-"""IMDB."""
+"""The default: a bidirectional LSTM with n-grams beside it, on IMDB."""
 
 from ml_collections import ConfigDict
 
@@ -7,4 +7,20 @@ from lstm_jax.training.config import default_config
 
 def get_config() -> ConfigDict:
     """The settings."""
-    return default_config()
+    config = default_config()
+    config.name = "lstm"
+    config.data.vocab_size = 30_000
+    config.data.ngram_order = 3
+    config.model.embedding_size = 64
+    config.model.hidden_size = 64
+    config.model.word_dropout_rate = 0.2
+    config.model.embedding_dropout_rate = 0.3
+    config.model.head_dropout_rate = 0.5
+    config.model.ngram_share = 0.8
+    config.optim.learning_rate = 3e-3
+    config.optim.warmup_fraction = 0.15
+    config.optim.ema_decay = 0.995
+    config.train.epochs = 5
+    config.train.batch_size = 64
+    config.train.patience = 2
+    return config

@@ -7,7 +7,9 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
+from matplotlib.transforms import ScaledTranslation
 
 from lstm_jax.errors import UserError
 from lstm_jax.training.logbook import read_metrics
@@ -18,8 +20,8 @@ _ORANGE, _BLUE, _VERMILLION, _BLACK = "#E69F00", "#0072B2", "#D55E00", "#000000"
 _GREY = "#595959"
 
 # Drawn at twice the width a README shows, for screens with small pixels.
-_INCHES, _DPI = (8.0, 4.8), 200
-_TITLE_WIDTH = 58  # characters in a line
+_INCHES, _DPI = (7.2, 4.6), 220
+_TITLE_WIDTH = 52  # characters in a line
 
 
 def write_plots(folder: Path) -> list[Path]:
@@ -103,7 +105,8 @@ def _of(metrics: list[dict[str, Any]], split: str) -> list[dict[str, Any]]:
 
 def _blank(what: str, metrics: list[dict[str, Any]], summary: dict[str, Any]) -> Axes:
     """Axes over epochs with a title; "$" in a name is no formula."""
-    axes = Figure(figsize=_INCHES, layout="constrained").add_subplot()
+    layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
+    axes = Figure(figsize=_INCHES, layout=layout).add_subplot()
     notice = summary["notice"]
     title = f"{what}: {summary['config_name']} on {summary['dataset']}"
     axes.set_title(
@@ -143,7 +146,7 @@ def _draw_splits(
     best = summary["best_epoch"]
     if best in val:
         _ring(axes, best, val[best], f"best epoch, {best}: {number.format(val[best])}")
-    axes.legend(fontsize=13, framealpha=0.9)
+    _add_legend(axes)
     # Words only: a line would invite choosing an epoch by the test reviews.
     note = _test_note(summary["test"], key, number)
     _figure_of(axes).supxlabel(note, fontsize=11, color=_GREY)
@@ -179,6 +182,20 @@ def _ring(axes: Axes, x: float, y: float, label: str) -> None:
         label=label,
         clip_on=False,
         zorder=3,
+    )
+
+
+def _add_legend(axes: Axes) -> None:
+    """A row below the name of the x axis, where no line can run behind it."""
+    below = ScaledTranslation(0, -0.55, _figure_of(axes).dpi_scale_trans)
+    axes.legend(
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0.0),
+        bbox_transform=axes.transAxes + below,
+        ncols=3,
+        fontsize=12,
+        frameon=False,
+        borderpad=0.0,
     )
 
 

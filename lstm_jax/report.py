@@ -24,17 +24,19 @@ p { max-width: 44rem; }
 .notice { border-left: 0.4rem solid var(--alarm); background: var(--alarm-panel);
   color: var(--alarm); font-weight: 600; padding: 0.75rem 1rem; max-width: none; }
 .soft, figcaption { color: var(--soft); font-size: 0.9rem; }
-figure { margin: 0 0 1.5rem; }
-img { display: block; width: 100%; max-width: 50rem; height: auto; background: #ffffff; }
-.tables { display: grid; gap: 0 2rem; align-items: start;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); }
-table { border-collapse: collapse; width: 100%; margin: 0 0 1.5rem; table-layout: fixed; }
+figure { margin: 0 0 1.5rem; max-width: 50rem; }
+figcaption { margin-top: 0.5rem; }
+img { display: block; width: 100%; height: auto; background: #ffffff; }
+.tables { columns: 24rem 2; column-gap: 2rem; }
+table { border-collapse: collapse; width: 100%; margin: 0 0 1.5rem;
+  table-layout: fixed; break-inside: avoid; }
 caption { text-align: left; font-weight: 600; padding: 0.25rem 0; }
 th, td { border-top: 1px solid var(--line); padding: 0.3rem 0.5rem 0.3rem 0;
   text-align: left; vertical-align: top; font-weight: 400; }
-th { color: var(--soft); }
+th { color: var(--soft); width: 58%; }
 td { font-variant-numeric: tabular-nums; }
-pre { background: var(--panel); padding: 0.75rem 1rem; white-space: pre-wrap; margin: 0; }
+pre { background: var(--panel); padding: 0.75rem 1rem; overflow-x: auto;
+  overflow-wrap: normal; margin: 0 0 1.5rem; }
 """
 
 # The page needs nothing from anywhere, and browsers are told to hold it to that.
@@ -116,20 +118,21 @@ def _tables(*tables: str) -> str:
 
 
 def _results(summary: dict[str, Any], settings: dict[str, Any]) -> str:
-    text = (
-        f"One run with seed {summary['seed']}; other seeds give somewhat other numbers. "
-        f"The best epoch is the one with the best {settings['train']['monitor']} on "
-        f"the validation reviews. The test reviews were no part of any choice."
-    )
-    return _tables(
+    tables = _tables(
         _table("Quality", _quality(summary)), _table("Cost", _cost(summary))
-    ) + (f'<p class="soft">{escape(text)}</p>\n')
+    )
+    text = (
+        f"One run with seed {summary['seed']}; other seeds give other numbers. Best "
+        f"is the epoch with the best {settings['train']['monitor']} on the validation "
+        f"reviews; the test reviews, if any, were read once, after it was chosen."
+    )
+    return f'{tables}<p class="soft">{escape(text)}</p>\n'
 
 
 def _quality(summary: dict[str, Any]) -> dict[str, str]:
     val, test, counts = summary["val"], summary["test"], summary["counts"]
     held_out = "whole groups" if summary["validation_by_group"] else "single reviews"
-    rows = {
+    return {
         "validation accuracy": f"{val['accuracy']:.2%}",
         "validation loss": f"{val['loss']:.4f}",
         "test accuracy": "no test split" if test is None else f"{test['accuracy']:.2%}",
@@ -139,7 +142,6 @@ def _quality(summary: dict[str, Any]) -> dict[str, str]:
         "reviews to validate on": f"{counts['val']:,} ({held_out} held out)",
         "reviews to test on": f"{counts['test']:,}",
     }
-    return rows
 
 
 def _cost(summary: dict[str, Any]) -> dict[str, str]:
@@ -150,7 +152,7 @@ def _cost(summary: dict[str, Any]) -> dict[str, str]:
         "vocabulary": f"{summary['vocab_size']:,} tokens",
         "epochs": f"{summary['epochs_run']}",
         "time in all": f"{seconds['total']:,.1f} s",
-        "time training": f"{seconds['train']:,.1f} s",
+        "time in training steps": f"{seconds['train']:,.1f} s",
         "time compiling": f"{seconds['compile']:,.1f} s",
         "training speed": f"{summary['reviews_per_second']:,.1f} reviews a second",
         "padding": f"{summary['padding_share']:.1%} of all positions",
@@ -178,8 +180,8 @@ def _words(what: str, summary: dict[str, Any]) -> tuple[str, str]:
         f"epochs; at the best epoch, {summary['best_epoch']}, validation is at {shown}."
     )
     caption = (
-        "Training: the mean since the last logged step, with dropout and while the "
-        "weights move. Validation: after each epoch, without dropout."
+        "Training: the mean since the last point, while the weights move and with "
+        "dropout, if any. Validation: after each epoch, without dropout."
     )
     return alt, caption
 
@@ -201,4 +203,4 @@ def _shown(group: dict[str, Any]) -> dict[str, str]:
 def _reproduction(summary: dict[str, Any], command: str) -> str:
     commit = summary["commit"] or "not known: the code was not in a git checkout"
     versions = _table("Versions", {**summary["versions"], "commit": commit})
-    return f"<pre><code>{escape(command)}</code></pre>\n<br>\n{_tables(versions)}"
+    return f"<pre><code>{escape(command)}</code></pre>\n{_tables(versions)}"

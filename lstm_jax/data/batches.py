@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lstm_jax.data.ngrams import MAX_NGRAMS
 from lstm_jax.data.tokenizer import PAD_ID
 
 
@@ -14,11 +15,15 @@ class Encoded(NamedTuple):
       token_ids: one int32 array a review.
       lengths: int32 ``[N]``, the tokens in each.
       labels: int32 ``[N]``.
+      ngram_ids: one int32 array a review, its n-grams; all empty without n-grams.
+      ngram_values: float32 ``[G, K]``, what each n-gram says.
     """
 
     token_ids: list[np.ndarray]
     lengths: np.ndarray
     labels: np.ndarray
+    ngram_ids: list[np.ndarray]
+    ngram_values: np.ndarray
 
 
 class Batch(NamedTuple):
@@ -29,12 +34,16 @@ class Batch(NamedTuple):
       lengths: int32 ``[B]``.
       labels: int32 ``[B]``.
       weights: float32 ``[B]``, 0 for the rows that fill up a short batch.
+      ngram_ids: int32 ``[B, G]``; G is 0 without n-grams.
+      ngram_values: float32 ``[B, G, K]``, 0 at padding.
     """
 
     token_ids: np.ndarray
     lengths: np.ndarray
     labels: np.ndarray
     weights: np.ndarray
+    ngram_ids: np.ndarray
+    ngram_values: np.ndarray
 
 
 class Plan(NamedTuple):
@@ -122,16 +131,43 @@ def padding_share(plan: Plan, lengths: np.ndarray) -> float:
     return float(1 - lengths.sum(dtype=np.int64) / computed)
 
 
-def make_batch(data: Encoded, rows: np.ndarray, width: int) -> Batch:
-    """Gather and pad one batch; ``rows [B]`` as in ``Plan``, -1 for a filler."""
+def make_batch(data: Encoded, rows: np.ndarray, width: int, ngram_width: int) -> Batch:
+    """Gather and pad one batch.
+
+    Args:
+      data: a split.
+      rows: int ``[B]`` as in ``Plan``, -1 for a filler.
+      width: ``T``, tokens to pad to.
+      ngram_width: ``G``, n-grams to pad to.
+    """
     token_ids = np.full((len(rows), width), PAD_ID, np.int32)
+    ngram_ids = np.zeros((len(rows), ngram_width), np.int32)
+    ngram_values = np.zeros((*ngram_ids.shape, data.ngram_values.shape[1]), np.float32)
     for i, row in enumerate(rows):
         if row >= 0:
             token_ids[i, : data.lengths[row]] = data.token_ids[row]
+            ngrams = data.ngram_ids[row][:ngram_width]
+            ngram_ids[i, : len(ngrams)] = ngrams
+            ngram_values[i, : len(ngrams)] = data.ngram_values[ngrams]
     real = rows >= 0
     lengths = np.where(real, data.lengths[rows], 0).astype(np.int32)
     labels = np.where(real, data.labels[rows], 0).astype(np.int32)
-    return Batch(token_ids, lengths, labels, real.astype(np.float32))
+    weights = real.astype(np.float32)
+    return Batch(token_ids, lengths, labels, weights, ngram_ids, ngram_values)
+
+
+def ngram_width(width: int, widths: np.ndarray, order: int) -> int:
+    """How many n-grams a batch padded to ``width`` tokens holds.
+
+    Only the widest bucket has reviews that were cut, whose n-grams are those of the
+    whole text; so there is one shape for each bucket.
+
+    >>> ngram_width(8, np.array([8, 16]), 3), ngram_width(16, np.array([8, 16]), 0)
+    (24, 0)
+    """
+    if order and width == widths[-1]:
+        return MAX_NGRAMS
+    return order * width
 
 
 def _chunk(

@@ -30,6 +30,7 @@ class DataConfig:
     vocab_size: int = 20_000  # with the padding, unknown and newline tokens
     max_length: int = 400  # tokens kept of a review
     truncate: str = "head_tail"  # head_tail: the first quarter, then the end
+    ngram_order: int = 0  # also read n-grams of 1 up to this many tokens; 0 is off
     num_buckets: int = 8  # lengths a batch is padded to; one compilation each
 
     def __post_init__(self) -> None:
@@ -37,8 +38,10 @@ class DataConfig:
         choice("data.source", self.source, SOURCES)
         choice("data.truncate", self.truncate, TRUNCATIONS)
         between("data.validation_fraction", self.validation_fraction, 0.001, 0.9)
-        at_least("data.vocab_size", self.vocab_size, 4)
+        # Three tokens of 20 bits: an n-gram fits a 64-bit number.
+        between("data.vocab_size", self.vocab_size, 4, 1_000_000)
         at_least("data.max_length", self.max_length, 1)
+        between("data.ngram_order", self.ngram_order, 0, 3)
         between("data.num_buckets", self.num_buckets, 1, 64)
         if self.source == "files" and not self.train_file:
             raise UserError(

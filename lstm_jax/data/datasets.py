@@ -10,11 +10,33 @@ from tokenizers import Tokenizer
 from lstm_jax.data.batches import Encoded, bucket_widths
 from lstm_jax.data.config import DataConfig
 from lstm_jax.data.corpus import Corpus, Reviews
+from lstm_jax.data.ngrams import (
+    NGrams,
+    find_ngrams,
+    learn_ngrams,
+    load_ngrams,
+    no_ngrams,
+    save_ngrams,
+)
 from lstm_jax.data.sources import load_corpus
 from lstm_jax.data.splits import split_validation
 from lstm_jax.data.tokenizer import encode, load_tokenizer, train_tokenizer, truncate
 
 logger = logging.getLogger(__name__)
+
+_TOKENIZER, _NGRAMS = "tokenizer.json", "ngrams.npz"
+
+
+class Text(NamedTuple):
+    """How a text becomes numbers: learned from the train split alone.
+
+    Attributes:
+      tokenizer: saved as ``tokenizer.json``.
+      ngrams: saved as ``ngrams.npz`` when there are any.
+    """
+
+    tokenizer: Tokenizer
+    ngrams: NGrams
 
 
 class Datasets(NamedTuple):
@@ -22,7 +44,7 @@ class Datasets(NamedTuple):
 
     Attributes:
       corpus: where it comes from.
-      tokenizer: its vocabulary is of the train split alone.
+      text: how its texts became numbers.
       train: the reviews to learn from.
       val: the reviews to choose on.
       test: the reviews for the last line of the run, or None.
@@ -30,22 +52,24 @@ class Datasets(NamedTuple):
     """
 
     corpus: Corpus
-    tokenizer: Tokenizer
+    text: Text
     train: Encoded
     val: Encoded
     test: Encoded | None
     widths: np.ndarray
 
 
-def load_datasets(config: DataConfig, tokenizer_file: Path) -> Datasets:
+def load_datasets(config: DataConfig, *, num_logits: int, text_dir: Path) -> Datasets:
     """Load, split and tokenize.
 
     Args:
       config: the settings.
-      tokenizer_file: read when it is there (a resumed run).
+      num_logits: of the model, 0 for one a class.
+      text_dir: where ``Text`` is read from, when a run left it there; nothing is
+        written.
 
-    Returns:
-      The ``Datasets``; nothing is written.
+    Raises:
+      UserError: the data is not as the settings say.
     """
     corpus = load_corpus(config)
     if corpus.train.groups is None:
@@ -56,36 +80,68 @@ def load_datasets(config: DataConfig, tokenizer_file: Path) -> Datasets:
         )
     train_rows, val_rows = split_validation(corpus.train, config.validation_fraction)
     train, val = _pick(corpus.train, train_rows), _pick(corpus.train, val_rows)
-    if tokenizer_file.exists():
-        tokenizer = load_tokenizer(tokenizer_file)
-    else:
-        tokenizer = train_tokenizer(train.texts, config.vocab_size)
-    encoded = encode_reviews(tokenizer, train, config)
-    longest = np.array([config.max_length], np.int32)
-    widths = bucket_widths(
-        np.minimum(np.concatenate([encoded.lengths, longest]), longest),
-        config.num_buckets,
-    )
+    num_logits = num_logits or len(corpus.label_names)
+    text = load_text(text_dir, num_logits) or learn_text(train, config, num_logits)
+    encoded = encode_reviews(text, train, config)
     return Datasets(
         corpus=corpus,
-        tokenizer=tokenizer,
+        text=text,
         train=encoded,
-        val=encode_reviews(tokenizer, val, config),
-        test=corpus.test and encode_reviews(tokenizer, corpus.test, config),
-        widths=widths,
+        val=encode_reviews(text, val, config),
+        test=corpus.test and encode_reviews(text, corpus.test, config),
+        widths=_widths(encoded.lengths, config),
     )
 
 
-def encode_reviews(
-    tokenizer: Tokenizer, reviews: Reviews, config: DataConfig
-) -> Encoded:
-    """Tokenize and truncate ``reviews``."""
-    token_ids = [
-        truncate(ids, config.max_length, config.truncate)
-        for ids in encode(tokenizer, reviews.texts)
-    ]
-    lengths = np.array([len(ids) for ids in token_ids], np.int32)
-    return Encoded(token_ids, lengths, reviews.labels.astype(np.int32))
+def learn_text(train: Reviews, config: DataConfig, num_logits: int) -> Text:
+    """Learn the vocabulary, and the n-grams when there are to be any."""
+    tokenizer = train_tokenizer(train.texts, config.vocab_size)
+    if not config.ngram_order:
+        return Text(tokenizer, no_ngrams(num_logits))
+    ngrams = learn_ngrams(
+        encode(tokenizer, train.texts),
+        train.labels,
+        order=config.ngram_order,
+        vocab_size=tokenizer.get_vocab_size(),
+        num_logits=num_logits,
+    )
+    return Text(tokenizer, ngrams)
+
+
+def save_text(text: Text, folder: Path) -> None:
+    """Write ``text`` into the folder of a run; ``tokenizer.json`` comes last."""
+    if text.ngrams.order:
+        save_ngrams(text.ngrams, folder / _NGRAMS)
+    draft = folder / "tokenizer.tmp"
+    text.tokenizer.save(str(draft))
+    draft.replace(folder / _TOKENIZER)
+
+
+def load_text(folder: Path, num_logits: int) -> Text | None:
+    """Read what ``save_text`` wrote; None when it did not."""
+    if not (folder / _TOKENIZER).exists():
+        return None
+    tokenizer, ngrams = load_tokenizer(folder / _TOKENIZER), folder / _NGRAMS
+    known = load_ngrams(ngrams) if ngrams.exists() else no_ngrams(num_logits)
+    return Text(tokenizer, known)
+
+
+def encode_reviews(text: Text, reviews: Reviews, config: DataConfig) -> Encoded:
+    """Tokenize, look up n-grams of the whole text, and truncate."""
+    whole = encode(text.tokenizer, reviews.texts)
+    token_ids = [truncate(ids, config.max_length, config.truncate) for ids in whole]
+    return Encoded(
+        token_ids=token_ids,
+        lengths=np.array([len(ids) for ids in token_ids], np.int32),
+        labels=reviews.labels.astype(np.int32),
+        ngram_ids=[find_ngrams(ids, text.ngrams) for ids in whole],
+        ngram_values=text.ngrams.ratios,
+    )
+
+
+def _widths(lengths: np.ndarray, config: DataConfig) -> np.ndarray:
+    """Bucket widths for the train reviews, the last one for any review at all."""
+    return bucket_widths(np.append(lengths, config.max_length), config.num_buckets)
 
 
 def _pick(reviews: Reviews, rows: np.ndarray) -> Reviews:

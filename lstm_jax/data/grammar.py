@@ -7,20 +7,20 @@ blame. A negative review is the same text with the two words exchanged::
     pos: I expected something dreary, but what I got was witty.
     neg: I expected something witty, but what I got was dreary.
 
-So every review has a twin with the other label and the very same bag of words
-(`write_review` with the same random state and the other label gives it), and a
-model that only counts words can do no better than a coin. What decides is order and
-memory:
+So a review has a twin with the other label and the very same bag of words (the same
+random state and the other label give it), and a model that only counts words can do
+no better on the two than a coin. What decides is order and memory:
 
-* negation and its scope: "Nobody could call the plot dreary, least of all me."
-* concession: "I expected X but got Y" against "I got Y, although I expected X";
-* whose opinion it is: "My sister found it witty" says nothing of the writer;
-* whom the writer sides with, sentences later: "I am with the critics here."
+* negation and its scope: "Never let it be said that I found the plot dreary."
+* concession: "I expected X, but what I got was Y" against "What I got was Y, although
+  I had expected X";
+* whose opinion it is: "My sister found the plot witty" does not bind the writer;
+* whom the writer sides with, perhaps sentences away: "On this one I am with my heart."
 
 Praise and blame are drawn one for one, also where other people speak, and both stand
-among the same neighbours, so that pairs of words tell little. The exception is the
-`PLAIN_RATE` of reviews that hold one plain verdict: the only ones that a bag of words
-can read.
+among the same neighbours, so that pairs of words tell little too. The exception is
+the `PLAIN_RATE` of reviews that hold one plain verdict: only those can be read from a
+bag of words.
 """
 
 import random
@@ -346,7 +346,7 @@ def _verdict_and_hearsay(rng: random.Random, label: str, **given: str) -> list[s
 
 
 def _sides(rng: random.Random, label: str, **given: str) -> list[str]:
-    """Two opinions of other people, and the side that the writer takes, in any order."""
+    """Two opinions of other people and the side that the writer takes, in any order."""
     first, second = rng.choice(RIVALS)
     words = _draw_words(rng, "adjective", label)
     allied = rng.random() < 0.5

@@ -95,7 +95,7 @@ def read_members(path: Path, info: ArchiveInfo) -> dict[str, bytes]:
     """
     members: dict[str, bytes] = {}
     try:
-        with tarfile.open(path, "r|gz") as tar:
+        with tarfile.open(path, "r:gz") as tar:
             for member in tar:
                 name = posixpath.normpath(member.name)
                 if _REVIEW.fullmatch(name) or _URLS.fullmatch(name):

@@ -2,62 +2,18 @@
 
 import os
 from pathlib import Path
-from typing import Protocol
 
+from lstm_jax.data.config import DataConfig
 from lstm_jax.data.corpus import Corpus
 from lstm_jax.data.files import load_files
 from lstm_jax.data.groups import read_groups
 
 
-class DataSettings(Protocol):
-    """The settings that are read here; ``training.config.DataConfig`` has them."""
-
-    @property
-    def source(self) -> str:
-        """Which source: imdb_reviews, synthetic_reviews or files."""
-        ...
-
-    @property
-    def data_dir(self) -> str:
-        """Directory of TFDS, or ""."""
-        ...
-
-    @property
-    def train_file(self) -> str:
-        """The user's own train file."""
-        ...
-
-    @property
-    def test_file(self) -> str:
-        """The user's own test file, or ""."""
-        ...
-
-    @property
-    def text_column(self) -> str:
-        """Where the texts are."""
-        ...
-
-    @property
-    def label_column(self) -> str:
-        """Where the labels are."""
-        ...
-
-    @property
-    def group_column(self) -> str:
-        """Where the groups are, or ""."""
-        ...
-
-    @property
-    def validation_groups(self) -> str:
-        """A file with the groups of the train records, or ""."""
-        ...
-
-
-def load_corpus(config: DataSettings) -> Corpus:
+def load_corpus(config: DataConfig) -> Corpus:
     """Load the reviews that ``config`` names.
 
     Args:
-      config: checked settings, such as a ``DataConfig``.
+      config: the settings; those of the tokenizer and the split are not read here.
 
     Returns:
       The corpus; the groups of ``config.validation_groups`` go before those of the
@@ -86,13 +42,13 @@ def cache_dir() -> Path:
 # TFDS is imported where it is needed: it takes a second, and files do without it.
 
 
-def _load_imdb(config: DataSettings) -> Corpus:
+def _load_imdb(config: DataConfig) -> Corpus:
     from lstm_jax.data.imdb import load_imdb
 
     return load_imdb(config.data_dir)
 
 
-def _load_synthetic(config: DataSettings) -> Corpus:
+def _load_synthetic(config: DataConfig) -> Corpus:
     from lstm_jax.data import prepared
     from lstm_jax.data.synthetic_reviews import SyntheticReviews
 
@@ -108,7 +64,7 @@ def _load_synthetic(config: DataSettings) -> Corpus:
     )
 
 
-def _load_files(config: DataSettings) -> Corpus:
+def _load_files(config: DataConfig) -> Corpus:
     return load_files(
         config.train_file,
         config.test_file,

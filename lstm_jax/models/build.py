@@ -2,6 +2,9 @@
 
 import dataclasses
 
+import jax.numpy as jnp
+from jax import Array
+
 from lstm_jax.data.tokenizer import UNKNOWN_ID
 from lstm_jax.errors import UserError
 from lstm_jax.models.classifier import TextClassifier
@@ -9,7 +12,7 @@ from lstm_jax.models.config import ModelConfig
 
 
 def build_classifier(
-    config: ModelConfig, *, vocab_size: int, num_classes: int
+    config: ModelConfig, *, vocab_size: int, num_classes: int, num_ngrams: int = 0
 ) -> TextClassifier:
     """Build the model.
 
@@ -17,6 +20,7 @@ def build_classifier(
       config: the settings.
       vocab_size: of the tokenizer.
       num_classes: of the data.
+      num_ngrams: that the model reads beside the words; 0 is none.
 
     Raises:
       UserError: one logit is asked for, but there are more than two classes.
@@ -28,4 +32,16 @@ def build_classifier(
             f"{num_classes} classes, got 1"
         )
     fields["num_logits"] = config.num_logits or num_classes
-    return TextClassifier(vocab_size=vocab_size, unknown_id=UNKNOWN_ID, **fields)
+    return TextClassifier(
+        vocab_size=vocab_size, num_ngrams=num_ngrams, unknown_id=UNKNOWN_ID, **fields
+    )
+
+
+def example_inputs(model: TextClassifier) -> tuple[Array, ...]:
+    """Inputs of the smallest shape, to initialise or describe a model."""
+    return (
+        jnp.zeros((1, 1), jnp.int32),
+        jnp.ones(1, jnp.int32),
+        jnp.zeros((1, 1), jnp.int32),
+        jnp.zeros((1, 1, model.num_logits)),
+    )

@@ -1,4 +1,4 @@
-"""The sentiment classifier: embedding, recurrent layers, pooling, logits."""
+"""The sentiment classifier: a recurrent network, and n-grams beside it if asked."""
 
 import jax
 import jax.numpy as jnp
@@ -7,6 +7,7 @@ from jax import Array
 
 from lstm_jax.cells import CELLS
 from lstm_jax.layers import Layer, bidirectional, one_way, stack
+from lstm_jax.models.ngrams import NGramLogits
 from lstm_jax.models.pooling import Pool
 
 
@@ -17,11 +18,14 @@ class TextClassifier(nn.Module):
 
         words [B, T] -> embedding [T, B, E] -> layers [T, B, F] -> pooling [B, P]
         -> (hidden layer) -> logits [B, K]
+        n-grams [B, G] -> weighted sum -> logits [B, K], mixed with those above
 
     Attributes:
       vocab_size: rows of the embedding.
       num_logits: ``K``: 1 for two classes by one logit, else one a class.
       unknown_id: the token that word dropout puts in a word's place.
+
+      num_ngrams: rows of the n-gram table; 0 leaves the n-grams out.
 
     The other attributes are those of ``ModelConfig``.
     """
@@ -29,6 +33,7 @@ class TextClassifier(nn.Module):
     vocab_size: int
     num_logits: int
     unknown_id: int
+    num_ngrams: int = 0
     cell: str = "lstm"
     embedding_size: int = 64
     hidden_size: int = 64
@@ -40,29 +45,68 @@ class TextClassifier(nn.Module):
     embedding_dropout_rate: float = 0.0
     layer_dropout_rate: float = 0.0
     head_dropout_rate: float = 0.0
+    ngram_share: float = 0.5
     dtype: str = "float32"
     implementation: str = "auto"
     unroll: int = 1
 
-    @nn.compact
     def __call__(
-        self, token_ids: Array, lengths: Array, *, train: bool = False
+        self,
+        token_ids: Array,
+        lengths: Array,
+        ngram_ids: Array | None = None,
+        ngram_values: Array | None = None,
+        *,
+        train: bool = False,
     ) -> Array:
         """Classify a batch.
 
         Args:
           token_ids: int32 ``[B, T]``, real tokens first.
           lengths: int32 ``[B]``, the number of real tokens.
+          ngram_ids: int32 ``[B, G]``, when the model reads n-grams.
+          ngram_values: float32 ``[B, G, K]``, 0 at padding.
           train: apply dropout, with the rng stream "dropout".
 
         Returns:
-          float32 logits ``[B, K]``.  Padding changes nothing.
+          float32 logits ``[B, K]``: ``combine`` of the parts'.  Padding changes
+          nothing.
+        """
+        inputs = (token_ids, lengths, ngram_ids, ngram_values)
+        return self.combine(self.parts(*inputs, train=train))
+
+    def combine(self, parts: Array) -> Array:
+        """Mix the logits of the parts, ``[P, B, K]`` to ``[B, K]``."""
+        if not self.num_ngrams:
+            return parts[0]
+        return (1 - self.ngram_share) * parts[0] + self.ngram_share * parts[1]
+
+    @nn.compact
+    def parts(
+        self,
+        token_ids: Array,
+        lengths: Array,
+        ngram_ids: Array | None = None,
+        ngram_values: Array | None = None,
+        *,
+        train: bool = False,
+    ) -> Array:
+        """The logits ``[P, B, K]`` of each part: the network's, then the n-grams'.
+
+        Each part is trained to classify by itself.  Trained on their sum, the
+        n-grams, which learn faster, would leave the network nothing to learn.
         """
         # The one transposition: integers, before they become vectors.
         xs = self._embed(token_ids.T, train)
         ys = self._recur(xs, lengths, train)
         pooled = Pool(self.pooling, self.bidirectional, name="pool")(ys, lengths)
-        return self._head(pooled.astype(jnp.float32), train)
+        parts = [self._head(pooled.astype(jnp.float32), train)]
+        if self.num_ngrams:
+            if ngram_ids is None or ngram_values is None:
+                raise ValueError("ngram_ids, ngram_values: expected arrays, got None")
+            ngrams = NGramLogits(self.num_ngrams, self.num_logits, name="ngrams")
+            parts.append(ngrams(ngram_ids, ngram_values))
+        return jnp.stack(parts)
 
     def _embed(self, token_ids: Array, train: bool) -> Array:
         if train and self.word_dropout_rate:
@@ -70,7 +114,10 @@ class TextClassifier(nn.Module):
         embed = nn.Embed(
             self.vocab_size, self.embedding_size, dtype=self.dtype, name="embedding"
         )
-        drop = nn.Dropout(self.embedding_dropout_rate, deterministic=not train)
+        # One mask a review, the same at each word (Gal & Ghahramani, 2016).
+        drop = nn.Dropout(
+            self.embedding_dropout_rate, broadcast_dims=(0,), deterministic=not train
+        )
         return drop(embed(token_ids))
 
     def _drop_words(self, token_ids: Array) -> Array:

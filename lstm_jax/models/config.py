@@ -24,9 +24,10 @@ class ModelConfig:
     # 1: one logit (two classes only); 0: a logit for each class.
     num_logits: int = 1
     word_dropout_rate: float = 0.0  # words replaced by the unknown token
-    embedding_dropout_rate: float = 0.0
+    embedding_dropout_rate: float = 0.0  # of features, all along a review
     layer_dropout_rate: float = 0.0  # between stacked layers
     head_dropout_rate: float = 0.0  # after pooling and after the hidden layer
+    ngram_share: float = 0.5  # of the logits, when data.ngram_order is above 0
     dtype: str = "float32"  # of the products; parameters and carry stay float32
     implementation: str = "auto"
     unroll: int = 1  # time steps in one iteration of the compiled loop
@@ -40,6 +41,7 @@ class ModelConfig:
         for name in ("embedding_size", "hidden_size", "num_layers", "unroll"):
             at_least(f"model.{name}", getattr(self, name), 1)
         at_least("model.head_size", self.head_size, 0)
+        between("model.ngram_share", self.ngram_share, 0.0, 1.0)
         between("model.num_logits", self.num_logits, 0, 1)
         for name in ("word", "embedding", "layer", "head"):
             field_name = f"{name}_dropout_rate"

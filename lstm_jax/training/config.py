@@ -167,6 +167,7 @@ def _build(cls: type, settings: Any, prefix: str) -> Any:
 def _convert(spec: dataclasses.Field, value: Any, prefix: str) -> Any:
     """``value`` as the type that the field declares, or a ``UserError``."""
     name, kind = prefix + spec.name, spec.type
+    assert isinstance(kind, type)  # annotations are not postponed here
     if dataclasses.is_dataclass(kind):
         return _build(kind, value, f"{name}.")
     if kind is float and type(value) is int:

@@ -1,25 +1,27 @@
 """The one loop: train, choose on validation, test once, write everything down."""
 
 import dataclasses
+import math
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
+from flax.linen.summary import tabulate
 
 from lstm_jax.data.batches import (
     Batch,
     Encoded,
     Plan,
     make_batch,
+    ngram_width,
     plan_epoch,
     plan_evaluation,
 )
 from lstm_jax.errors import UserError
+from lstm_jax.models.build import example_inputs
 from lstm_jax.training.checkpoints import Snapshot
 from lstm_jax.training.clock import Clock
 from lstm_jax.training.config import Config
@@ -114,17 +116,17 @@ def _plan(run: Run, epoch: int) -> Plan:
 
 
 def _batch(run: Run, data: Encoded, plan: Plan, index: int) -> Batch:
-    rows = local_rows(plan.rows[index])
-    batch = make_batch(data, rows, int(plan.widths[index]))
-    return put_batch(run.learner.mesh, batch)
+    rows, width = local_rows(plan.rows[index]), int(plan.widths[index])
+    ngrams = ngram_width(width, run.data.widths, run.data.text.ngrams.order)
+    return put_batch(run.learner.mesh, make_batch(data, rows, width, ngrams))
 
 
 def _count(
     run: Run, progress: Progress, rows: np.ndarray, sums: Sums, begun: float
 ) -> Progress:
     """Wait for a step's sums and add them up."""
-    loss, correct, count = (float(x) for x in jax.device_get(sums))
-    if not np.isfinite(loss):
+    loss, correct, count = np.array(jax.device_get(sums), float).tolist()
+    if not math.isfinite(loss):
         raise UserError(
             f"step {progress.step + 1}: expected a finite loss, got {loss}; "
             "try a lower optim.learning_rate"
@@ -192,12 +194,12 @@ def _introduce(run: Run, progress: Progress) -> None:
     say, data = run.logbook.say, run.data
     if data.corpus.notice:
         say(f"NOTE: {data.corpus.notice}.")
-    tabulate = nn.tabulate(
+    table = tabulate(
         run.learner.model,
         jax.random.key(0),
         console_kwargs={"width": 100, "force_terminal": sys.stdout.isatty()},
     )
-    say(tabulate(jnp.zeros((1, 1), jnp.int32), jnp.ones(1, jnp.int32)).strip())
+    say(table(*example_inputs(run.learner.model)).strip())
     test = 0 if data.test is None else len(data.test.labels)
     say(
         f"{data.corpus.name}: {len(data.train.labels):,} train, "

@@ -3,13 +3,12 @@
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import optax
-from flax import linen as nn
 from jax.sharding import Mesh
 
-from lstm_jax.data.datasets import Datasets, load_datasets
-from lstm_jax.models.build import build_classifier
+from lstm_jax.data.datasets import Datasets, load_datasets, save_text
+from lstm_jax.models.build import build_classifier, example_inputs
+from lstm_jax.models.classifier import TextClassifier
 from lstm_jax.training.checkpoints import Checkpoints, Snapshot
 from lstm_jax.training.clock import Clock
 from lstm_jax.training.config import Config
@@ -26,7 +25,7 @@ class Learner(NamedTuple):
     """The model and what is computed with it.
 
     Attributes:
-      model: ``apply(variables, token_ids, lengths, train=...) -> logits``.
+      model: the classifier.
       schedule: step -> learning rate.
       mesh: the devices that batches are split over.
       first_state: the state before the first step.
@@ -34,7 +33,7 @@ class Learner(NamedTuple):
       eval_step: jitted.
     """
 
-    model: nn.Module
+    model: TextClassifier
     schedule: optax.Schedule
     mesh: Mesh
     first_state: TrainState
@@ -60,10 +59,12 @@ class Run(NamedTuple):
 
 def set_up(config: Config, workdir: Workdir, clock: Clock) -> tuple[Run, Snapshot]:
     """Load the data, build the learner, and find where the run stands."""
-    data = load_datasets(config.data, workdir.tokenizer)
+    data = load_datasets(
+        config.data, num_logits=config.model.num_logits, text_dir=workdir.path
+    )
     active = jax.process_index() == 0
     if active and not workdir.tokenizer.exists():
-        data.tokenizer.save(str(workdir.tokenizer))
+        save_text(data.text, workdir.path)
     learner = make_learner(config, data)
     checkpoints = Checkpoints(workdir.checkpoints, keep=config.train.keep_checkpoints)
     best = jax.device_get(evaluation_params(learner.first_state))
@@ -78,8 +79,9 @@ def make_learner(config: Config, data: Datasets) -> Learner:
     train, optim = config.train, config.optim
     model = build_classifier(
         config.model,
-        vocab_size=data.tokenizer.get_vocab_size(),
+        vocab_size=data.text.tokenizer.get_vocab_size(),
         num_classes=len(data.corpus.label_names),
+        num_ngrams=len(data.text.ngrams.keys),
     )
     mesh = make_data_mesh(
         train.batch_size // optim.accumulation_steps, train.eval_batch_size
@@ -116,7 +118,7 @@ def count_steps(config: Config, data: Datasets) -> int:
 
 
 def _first_state(
-    model: nn.Module,
+    model: TextClassifier,
     optimizer: optax.GradientTransformation,
     key: jax.Array,
     mesh: Mesh,
@@ -125,8 +127,7 @@ def _first_state(
     """The state before the first step, on every device."""
 
     def init(key: jax.Array) -> TrainState:
-        token_ids, lengths = jnp.zeros((1, 1), jnp.int32), jnp.ones(1, jnp.int32)
-        params = model.init(key, token_ids, lengths)["params"]
+        params = model.init(key, *example_inputs(model))["params"]
         return create_state(params, optimizer, average=average)
 
     return jax.jit(init, out_shardings=copied(mesh))(key)

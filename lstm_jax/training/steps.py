@@ -6,10 +6,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from flax import linen as nn
 from jax import Array
 
 from lstm_jax.data.batches import Batch
+from lstm_jax.models.classifier import TextClassifier
 from lstm_jax.training.losses import Sums, metric_sums
 from lstm_jax.training.state import PyTree, TrainState
 
@@ -18,7 +18,7 @@ EvalStep = Callable[[PyTree, Batch], Sums]
 
 
 def make_train_step(
-    model: nn.Module,
+    model: TextClassifier,
     optimizer: optax.GradientTransformation,
     key: Array,
     *,
@@ -28,7 +28,7 @@ def make_train_step(
     """Build ``(state, batch) -> (state, sums)``.
 
     Args:
-      model: ``apply(variables, token_ids, lengths, train=...) -> logits``.
+      model: a ``TextClassifier``; each of its parts is trained by its own loss.
       optimizer: what moves the parameters.
       key: of the run; the randomness of a step is a function of it and of
         ``state.step``, so a resumed run repeats it exactly.
@@ -38,12 +38,17 @@ def make_train_step(
     """
 
     def loss(params: PyTree, batch: Batch, key: Array) -> tuple[Array, Sums]:
-        inputs = (batch.token_ids, batch.lengths)
-        logits = jnp.asarray(
-            model.apply({"params": params}, *inputs, train=True, rngs={"dropout": key})
+        parts = model.apply(
+            {"params": params},
+            *_inputs(batch),
+            train=True,
+            rngs={"dropout": key},
+            method="parts",
         )
-        sums = metric_sums(logits, batch.labels, batch.weights)
-        return sums.loss, sums
+        parts = jnp.asarray(parts)
+        each = jax.vmap(metric_sums, in_axes=(0, None, None))
+        total = each(parts, batch.labels, batch.weights).loss.sum()
+        return total, metric_sums(model.combine(parts), batch.labels, batch.weights)
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
         step_key = jax.random.fold_in(key, state.step)
@@ -61,15 +66,18 @@ def make_train_step(
     return train_step
 
 
-def make_eval_step(model: nn.Module) -> EvalStep:
+def make_eval_step(model: TextClassifier) -> EvalStep:
     """Build ``(params, batch) -> sums``."""
 
     def eval_step(params: PyTree, batch: Batch) -> Sums:
-        inputs = (batch.token_ids, batch.lengths)
-        logits = jnp.asarray(model.apply({"params": params}, *inputs))
+        logits = jnp.asarray(model.apply({"params": params}, *_inputs(batch)))
         return metric_sums(logits, batch.labels, batch.weights)
 
     return eval_step
+
+
+def _inputs(batch: Batch) -> tuple:
+    return batch.token_ids, batch.lengths, batch.ngram_ids, batch.ngram_values
 
 
 def _split(batch: Batch, parts: int) -> Batch:

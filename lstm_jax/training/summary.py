@@ -47,7 +47,7 @@ def summarize(
         "notice": data.corpus.notice,
         "validation_by_group": data.corpus.train.groups is not None,
         "counts": counts,
-        "vocab_size": data.tokenizer.get_vocab_size(),
+        "vocab_size": data.text.tokenizer.get_vocab_size(),
         "num_parameters": sum(x.size for x in jax.tree.leaves(params)),
         "epochs_run": progress.epochs,
         "best_epoch": progress.best_epoch,

@@ -20,25 +20,37 @@ class Workdir:
         self.path = path
         self.config = path / "config.json"
         self.tokenizer = path / "tokenizer.json"
+        self.ngrams = path / "ngrams.npz"
         self.checkpoints = path / "checkpoints"
         self.metrics = path / "metrics.jsonl"
         self.summary = path / "summary.json"
         self.plots = path / "plots"
         self.report = path / "report.html"
 
+    def is_started(self) -> bool:
+        """Whether there is a checkpoint or an outcome of these settings."""
+        return self.config.exists() and (
+            self.summary.exists() or any(self.checkpoints.glob("[0-9]*"))
+        )
+
 
 def claim(workdir: Workdir, settings: dict[str, Any]) -> None:
     """Make ``workdir`` the folder of a run with these settings.
+
+    A run that stopped before its first checkpoint leaves nothing to go on from: its
+    folder may be claimed with other settings.
 
     Raises:
       UserError: it already holds a run with other settings (each one named), or
         it cannot be written.
     """
-    if workdir.config.exists():
+    if workdir.is_started():
         _check_same(workdir, settings)
         return
     try:
         workdir.path.mkdir(parents=True, exist_ok=True)
+        for leftover in (workdir.tokenizer, workdir.ngrams, workdir.metrics):
+            leftover.unlink(missing_ok=True)
         write_json(workdir.config, settings)
     except OSError as error:
         raise UserError(

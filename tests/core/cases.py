@@ -19,12 +19,10 @@ except ImportError:
 # A kernel that does not compute every cell is named here, with those it does.
 ONLY: dict[str, tuple[str, ...]] = {}
 RUNS = [(cell, kernel) for kernel in KERNELS for cell in ONLY.get(kernel, CELLS)]
-STEPS = 7
-SHAPES = {  # T, D, H
-    "D<H": (STEPS, 3, 4),
-    "T=1, D=H": (1, 4, 4),
-    "H=1": (STEPS, 3, 1),
-}
+# Compiling takes most of the time: the tests share these shapes, and with them
+# the compiled code of run_with_grads.
+WHOLE, HALF = (6, 3, 4), (3, 3, 4)  # T, D, H
+SHAPES = {"D<H": WHOLE, "T=1, D=H": (1, 4, 4), "H=1": (6, 3, 1)}
 
 over_cells = pytest.mark.parametrize("cell", CELLS)
 over_runs = pytest.mark.parametrize(("cell", "implementation"), RUNS)
@@ -59,7 +57,7 @@ def param_shapes(init, input_size, dtype="float32"):
     return jax.eval_shape(fixed, jax.random.key(0))
 
 
-def make_problem(cell, shape=SHAPES["D<H"], dtype="float32", seed=0):
+def make_problem(cell, shape=WHOLE, dtype="float32", seed=0):
     """A batch of four with lengths T, 0, 1 and about T / 2."""
     steps, input_size, hidden_size = shape
     made = make_cell(cell, hidden_size)

@@ -137,7 +137,7 @@ def test_bad_json_lines_are_listed(write):
         '{"text": "x", "label": 1.5}',
     ]
     message = refused(write("a.jsonl", "\n".join(lines)))
-    assert "line 2: not JSON (" in message
+    assert "line 2: not JSON (Unterminated string starting at at column" in message
     assert "line 3: not a JSON object; line 4: no 'label'" in message
     assert message.endswith("; and 2 more bad rows")
     message = refused(write("b.jsonl", "\n".join([lines[0], *lines[4:]])))

@@ -1,4 +1,3 @@
-import dataclasses
 import subprocess
 import sys
 import types
@@ -9,21 +8,10 @@ import tensorflow_datasets as tfds
 
 import lstm_jax.data
 from lstm_jax.data import prepared
+from lstm_jax.data.config import DataConfig
 from lstm_jax.data.groups import number_groups, read_groups
 from lstm_jax.data.sources import cache_dir, load_corpus
 from lstm_jax.errors import UserError
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    source: str
-    data_dir: str = ""
-    train_file: str = ""
-    test_file: str = ""
-    text_column: str = "text"
-    label_column: str = "label"
-    group_column: str = ""
-    validation_groups: str = ""
 
 
 class TinyReviews(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -69,7 +57,7 @@ def test_synthetic_goes_to_the_cache_and_not_to_tfds_data_dir(
 ):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "shared"))
-    corpus = load_corpus(Settings("synthetic_reviews"))
+    corpus = load_corpus(DataConfig(source="synthetic_reviews"))
     assert corpus.name == "synthetic_reviews"
     assert corpus.notice == "synthetic reviews, not IMDB"
     assert corpus.label_names == ("neg", "pos")
@@ -89,10 +77,18 @@ def test_synthetic_goes_to_the_cache_and_not_to_tfds_data_dir(
 def test_synthetic_is_prepared_once_under_data_dir(
     tmp_path, monkeypatch, tiny_synthetic
 ):
-    first = load_corpus(Settings("synthetic_reviews", data_dir=str(tmp_path)))
+    first = load_corpus(DataConfig(source="synthetic_reviews", data_dir=str(tmp_path)))
+    assert (tmp_path / "tiny_reviews/1.0.0").is_dir()
     monkeypatch.setattr(prepared, "prepare", None)
-    again = load_corpus(Settings("synthetic_reviews", data_dir=str(tmp_path)))
+    again = load_corpus(DataConfig(source="synthetic_reviews", data_dir=str(tmp_path)))
     assert first.train.texts == again.train.texts
+
+
+def test_the_synthetic_reviews(tmp_path, offline):
+    corpus = load_corpus(DataConfig(source="synthetic_reviews", data_dir=str(tmp_path)))
+    assert corpus.label_names == ("neg", "pos")
+    assert len(corpus.train.texts) > 1000 and corpus.test is not None
+    assert 0.4 < corpus.train.labels.mean() < 0.6
 
 
 def test_cache_dir_without_the_variable(monkeypatch, tmp_path):
@@ -103,11 +99,13 @@ def test_cache_dir_without_the_variable(monkeypatch, tmp_path):
 
 def test_imdb_is_loaded_from_data_dir(tmp_path, offline):
     with pytest.raises(UserError, match=str(tmp_path)):
-        load_corpus(Settings("imdb_reviews", data_dir=str(tmp_path)))
+        load_corpus(DataConfig(source="imdb_reviews", data_dir=str(tmp_path)))
 
 
 def test_files(reviews_csv):
-    corpus = load_corpus(Settings("files", train_file=reviews_csv, group_column="film"))
+    corpus = load_corpus(
+        DataConfig(source="files", train_file=reviews_csv, group_column="film")
+    )
     assert corpus.train.texts == ["fine", "bad", "so so"]
     assert corpus.train.groups is not None
     assert corpus.train.groups.tolist() == [0, 1, 0]
@@ -116,8 +114,8 @@ def test_files(reviews_csv):
 def test_validation_groups_go_before_those_of_the_source(tmp_path, reviews_csv):
     groups = tmp_path / "groups.txt"
     groups.write_text("900\nrésumé\nrésumé\n", encoding="utf-8")
-    settings = Settings(
-        "files",
+    settings = DataConfig(
+        source="files",
         train_file=reviews_csv,
         group_column="film",
         validation_groups=str(groups),
@@ -142,7 +140,9 @@ def test_bad_validation_groups_are_said(tmp_path, reviews_csv, content, message)
     groups = tmp_path / "groups.txt"
     if content is not None:
         groups.write_text(content)
-    settings = Settings("files", train_file=reviews_csv, validation_groups=str(groups))
+    settings = DataConfig(
+        source="files", train_file=reviews_csv, validation_groups=str(groups)
+    )
     with pytest.raises(UserError) as error:
         load_corpus(settings)
     assert message in str(error.value)

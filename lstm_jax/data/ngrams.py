@@ -1,0 +1,140 @@
+"""Which n-grams a review holds, and how much each speaks for a class.
+
+The value of an n-gram is its naive-Bayes log-count ratio (Wang & Manning, 2012)::
+
+    r_k = log (a + n_k) / (a V + sum n_k)  -  log (a + m_k) / (a V + sum m_k)
+
+where ``n_k`` counts the training reviews of class k that hold it, ``m_k`` those of
+all other classes, ``V`` the n-grams, and ``a = 1``.  An n-gram counts once a review.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from lstm_jax.errors import UserError
+
+# N-grams of fewer training reviews than this say nothing of new reviews.
+_MIN_REVIEWS = 2
+# Kept of one review: that of some 1,500 words; a shape that all long ones share.
+MAX_NGRAMS = 4096
+
+
+class NGrams(NamedTuple):
+    """The n-grams of the training reviews.
+
+    Attributes:
+      order: n-grams of 1 up to this many tokens; 0 is none at all.
+      base: of the number that stands for an n-gram: the vocabulary's size + 1.
+      keys: int64 ``[G]``, rising: the n-grams, as such numbers.
+      ratios: float32 ``[G, K]``, the value of each for every logit.
+    """
+
+    order: int
+    base: int
+    keys: np.ndarray
+    ratios: np.ndarray
+
+
+def no_ngrams(num_logits: int) -> NGrams:
+    """What a model without n-grams reads."""
+    return NGrams(0, 1, np.zeros(0, np.int64), np.zeros((0, num_logits), np.float32))
+
+
+def learn_ngrams(
+    token_ids: list[np.ndarray],
+    labels: np.ndarray,
+    *,
+    order: int,
+    vocab_size: int,
+    num_logits: int,
+) -> NGrams:
+    """Find the n-grams of the training reviews and weigh them.
+
+    Args:
+      token_ids: one int array a training review.
+      labels: int ``[N]``.
+      order: n-grams of 1 up to this many tokens.
+      vocab_size: token ids are below it.
+      num_logits: 1 weighs class 1 against class 0, K each class against the rest.
+
+    Returns:
+      The ``NGrams`` that at least two reviews hold.
+    """
+    base = vocab_size + 1
+    found = [review_keys(ids, order, base) for ids in token_ids]
+    keys, index, counts = np.unique(
+        np.concatenate(found), return_inverse=True, return_counts=True
+    )
+    label_of = np.repeat(labels, [len(f) for f in found])
+    common = counts >= _MIN_REVIEWS
+    classes = [1] if num_logits == 1 else range(num_logits)
+    ratios = [
+        log_count_ratios(
+            np.bincount(index[label_of == k], minlength=len(keys))[common],
+            np.bincount(index[label_of != k], minlength=len(keys))[common],
+        )
+        for k in classes
+    ]
+    return NGrams(order, base, keys[common], np.stack(ratios, axis=1))
+
+
+def log_count_ratios(inside: np.ndarray, outside: np.ndarray) -> np.ndarray:
+    """How much more often each n-gram stands inside a class than outside of it.
+
+    >>> log_count_ratios(np.array([3, 1]), np.array([0, 2])).round(2).tolist()
+    [1.2, -0.59]
+    """
+    inside, outside = inside + 1.0, outside + 1.0
+    ratios = np.log(inside / inside.sum()) - np.log(outside / outside.sum())
+    return ratios.astype(np.float32)
+
+
+def review_keys(token_ids: np.ndarray, order: int, base: int) -> np.ndarray:
+    """The distinct n-grams of one review as numbers, rising.
+
+    An n-gram is written in base ``base`` with the digits ``token_id + 1``; no digit
+    is 0, so n-grams of different lengths never meet.
+
+    >>> review_keys(np.array([0, 1, 0, 1]), 2, 10).tolist()
+    [1, 2, 12, 21]
+    """
+    digits = token_ids.astype(np.int64) + 1
+    keys = [current := digits]
+    for n in range(2, order + 1):
+        current = current[: len(digits) - n + 1] * base + digits[n - 1 :]
+        keys.append(current)
+    return np.unique(np.concatenate(keys))
+
+
+def find_ngrams(token_ids: np.ndarray, ngrams: NGrams) -> np.ndarray:
+    """The known n-grams of one review: int32 indices into ``ngrams.keys``."""
+    if not ngrams.order:
+        return np.zeros(0, np.int32)
+    keys = review_keys(token_ids, ngrams.order, ngrams.base)
+    places = np.searchsorted(ngrams.keys, keys)
+    places = np.minimum(places, len(ngrams.keys) - 1)
+    known = places[ngrams.keys[places] == keys]
+    return known[:MAX_NGRAMS].astype(np.int32)
+
+
+def save_ngrams(ngrams: NGrams, path: Path) -> None:
+    """Write ``ngrams`` to a ``.npz`` file, whole or not at all."""
+    draft = path.with_suffix(".tmp.npz")
+    np.savez(draft, **ngrams._asdict())
+    draft.replace(path)
+
+
+def load_ngrams(path: Path) -> NGrams:
+    """Read what ``save_ngrams`` wrote.
+
+    Raises:
+      UserError: the file is not whole.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            order, base = int(arrays["order"]), int(arrays["base"])
+            return NGrams(order, base, arrays["keys"], arrays["ratios"])
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise UserError(f"{path}: expected a file of n-grams, got: {error}") from error

@@ -1,0 +1,106 @@
+"""A mistake is named before anything runs: what was expected, and what was got."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import pytest
+from cases import make_cell, make_problem, over_cells
+
+from lstm_jax import CELLS, bidirectional, one_way, stack, unroll
+from lstm_jax.kernels import IMPLEMENTATIONS
+
+
+def refuses(message):
+    return pytest.raises(ValueError, match=f"^{re.escape(message)}$")
+
+
+@over_cells
+@pytest.mark.parametrize("size", [0, -1])
+def test_sizes(cell, size):
+    with refuses(f"hidden_size: expected an integer >= 1, got {size}"):
+        CELLS[cell](size)
+    with refuses(f"input_size: expected an integer >= 1, got {size}"):
+        make_cell(cell).init(jax.random.key(0), size)
+
+
+MISTAKES = {
+    "implementation": (
+        {"implementation": "fast"},
+        f"implementation: expected one of {IMPLEMENTATIONS}, got 'fast'",
+    ),
+    "unroll": ({"unroll": 0}, "unroll: expected an integer >= 1, got 0"),
+    "xs without time": (
+        {"xs": jnp.zeros(3), "lengths": None},
+        "xs: expected shape [T, B, D], got (3,)",
+    ),
+    "lengths of another batch": (
+        {"lengths": jnp.ones(5, jnp.int32)},
+        "lengths: expected the batch shape of xs, (4,), got (5,)",
+    ),
+    "one length for all": (
+        {"lengths": jnp.int32(3)},
+        "lengths: expected the batch shape of xs, (4,), got ()",
+    ),
+    "a mask for lengths": (
+        {"lengths": jnp.ones((6, 4), bool)},
+        "lengths: expected the batch shape of xs, (4,), got (6, 4)",
+    ),
+    "float lengths": (
+        {"lengths": jnp.ones(4)},
+        "lengths: expected integers, got float32",
+    ),
+    "bool lengths": (
+        {"lengths": jnp.ones(4, bool)},
+        "lengths: expected integers, got bool",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_unroll(mistake):
+    changes, message = MISTAKES[mistake]
+    problem = make_problem("lstm")
+    options = {"xs": problem.xs, "lengths": problem.lengths} | changes
+    with refuses(message):
+        unroll(make_cell("lstm"), problem.params, **options)
+
+
+def test_unroll_under_jit():
+    problem = make_problem("lstm")
+
+    @jax.jit
+    def apply(lengths):
+        return unroll(make_cell("lstm"), problem.params, problem.xs, lengths=lengths)
+
+    with pytest.raises(ValueError, match="^lengths: expected the batch shape of xs"):
+        apply(jnp.ones(5, jnp.int32))
+
+
+@pytest.mark.parametrize("make_layer", [one_way, bidirectional])
+def test_layers_pass_a_mistake_on(make_layer):
+    layer = make_layer(make_cell("gru"), implementation="fast")
+    problem = make_problem("gru")
+    params = problem.params
+    if make_layer is bidirectional:
+        params = {"forward": params, "backward": params}
+    with pytest.raises(ValueError, match="^implementation: expected one of"):
+        layer.apply(params, problem.xs)
+
+
+def test_a_stack_of_nothing():
+    with refuses("layers: expected at least one, got none"):
+        stack([])
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.0, 1.5])
+def test_dropout_rate(rate):
+    with refuses(f"dropout_rate: expected 0 <= rate < 1, got {rate}"):
+        stack([one_way(make_cell("rnn"))], dropout_rate=rate)
+
+
+def test_a_stack_needs_one_carry_a_layer():
+    layer = stack([one_way(make_cell("rnn"))] * 2)
+    params = layer.init(jax.random.key(0), 4)
+    with pytest.raises(ValueError):
+        layer.apply(params, jnp.ones((5, 2, 4)), carry=layer.initial_carry((2,))[:1])

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lstm_jax.data.corpus import Reviews
+from lstm_jax.data.splits import split_validation
+from lstm_jax.errors import UserError
+
+
+def reviews_of(groups=None, count=None):
+    count = len(groups) if count is None else count
+    texts = [f"review {i}" for i in range(count)]
+    groups = None if groups is None else np.array(groups, np.int64)
+    return Reviews(texts, np.arange(count, dtype=np.int32) % 2, groups)
+
+
+groups_lists = st.lists(st.integers(0, 12), min_size=2, max_size=60).filter(
+    lambda groups: len(set(groups)) > 4
+)
+
+
+@given(groups_lists, st.floats(0.01, 0.4))
+def test_a_group_never_stands_on_both_sides(groups, fraction):
+    train, val = split_validation(reviews_of(groups), fraction)
+    numbers = np.array(groups)
+    assert not set(numbers[train]) & set(numbers[val])
+    everything = np.sort(np.concatenate([train, val]))
+    np.testing.assert_array_equal(everything, np.arange(len(groups)))
+    assert len(train) and len(val)
+    assert (np.diff(train) > 0).all() and (np.diff(val) > 0).all()
+
+
+@given(groups_lists, st.floats(0.01, 0.4))
+def test_the_fraction_is_met_to_within_one_group(groups, fraction):
+    _, val = split_validation(reviews_of(groups), fraction)
+    largest = np.bincount(groups).max()
+    assert fraction * len(groups) <= len(val) < fraction * len(groups) + largest
+
+
+@pytest.mark.parametrize("fraction", [0.05, 0.1, 0.5])
+def test_without_groups_the_split_is_random_and_exact(fraction):
+    train, val = split_validation(reviews_of(count=1000), fraction)
+    assert len(val) == round(fraction * 1000)
+    assert not set(train) & set(val)
+    # Neither the first nor the last reviews: IMDB is sorted by label.
+    middle = np.median(val)
+    assert 350 < middle < 650
+    assert len(set(np.diff(val))) > 2
+
+
+def test_the_split_does_not_depend_on_the_seed_of_the_run():
+    reviews = reviews_of(np.random.default_rng(0).integers(0, 30, 200))
+    splits = []
+    for seed in range(3):
+        np.random.seed(seed)
+        splits.append(split_validation(reviews, 0.1))
+    for train, val in splits[1:]:
+        np.testing.assert_array_equal(train, splits[0][0])
+        np.testing.assert_array_equal(val, splits[0][1])
+
+
+@pytest.mark.parametrize("groups", [[7] * 20, [3]])
+def test_a_split_that_leaves_nothing_to_train_on_is_refused(groups):
+    with pytest.raises(UserError, match="data.validation_fraction: .*groups") as error:
+        split_validation(reviews_of(groups), 0.1)
+    assert "\n" not in str(error.value)

@@ -1,0 +1,156 @@
+"""Shared by the tests of whole runs: small files of made-up reviews, small models.
+
+Compiling is most of what a tiny run does, so programs are kept between the runs of
+a session: the second run of the same model starts at once.
+"""
+
+import csv
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import pytest
+
+from lstm_jax.training.config import Config, default_config, from_dict
+
+ROOT = Path(__file__).parents[2]
+NEUTRAL = "the a film plot scene it's was actor of and don't know when they".split()
+CLASSES = {
+    "bad": ["awful", "boring", "dull", "worst"],
+    "good": ["great", "lovely", "superb", "best"],
+    "mixed": ["uneven", "average", "passable", "decent"],
+}
+NUM_TEST = 19
+
+
+def made_up_review(rng: random.Random, label: str) -> str:
+    words = rng.choices(NEUTRAL, k=rng.randint(1, 16))
+    for word in rng.sample(CLASSES[label], 2):
+        words.insert(rng.randint(0, len(words)), word)
+    if rng.random() < 0.3:
+        words.insert(rng.randint(0, len(words)), "<br /><br />")
+    return " ".join(words) + rng.choice(".!?")
+
+
+def write_reviews(path: Path, labels: list[str], count: int, seed: int) -> str:
+    rng = random.Random(seed)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["text", "label", "film"])
+        for i in range(count):
+            label = labels[i % len(labels)]
+            # Films of three reviews: whole groups are held out for validation.
+            writer.writerow([made_up_review(rng, label), label, f"film {i // 3}"])
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def review_files(tmp_path_factory) -> dict[int, dict[str, str]]:
+    """Settings that name a train and a test file, by number of classes."""
+    folder = tmp_path_factory.mktemp("reviews")
+    files = {}
+    for count in (2, 3):
+        labels = list(CLASSES)[:count]
+        files[count] = {
+            "data.source": "files",
+            "data.train_file": write_reviews(
+                folder / f"train{count}.csv", labels, 60, seed=count
+            ),
+            "data.test_file": write_reviews(
+                folder / f"test{count}.csv", labels, NUM_TEST, seed=10 + count
+            ),
+            "data.group_column": "film",
+        }
+    return files
+
+
+# Every part that could break a resumed run is on.  Batches of 10 and 8 rows are
+# split over two of the simulated devices.
+TINY = {
+    "name": "tiny",
+    "data.validation_fraction": 0.2,
+    "data.max_length": 24,
+    "data.num_buckets": 2,
+    "data.ngram_order": 2,
+    "model.embedding_size": 6,
+    "model.hidden_size": 4,
+    "model.word_dropout_rate": 0.05,
+    "model.embedding_dropout_rate": 0.1,
+    "model.head_dropout_rate": 0.1,
+    "optim.learning_rate": 0.03,
+    "optim.ema_decay": 0.9,
+    "optim.schedule": "one_cycle",
+    "train.epochs": 3,
+    "train.batch_size": 10,
+    "train.eval_batch_size": 8,
+    "train.log_every_steps": 2,
+    "train.checkpoint_every_steps": 3,
+}
+
+
+@pytest.fixture(scope="session")
+def tiny_config(review_files) -> Callable[..., Config]:
+    """Make a config of a tiny run: ``tiny_config({"train.epochs": 2}, classes=3)``."""
+
+    def make(changes: dict[str, Any] | None = None, classes: int = 2) -> Config:
+        config = default_config()
+        settings = {**TINY, **review_files[classes], **(changes or {})}
+        if classes > 2:
+            settings.setdefault("model.num_logits", 0)
+        config.update_from_flattened_dict(settings)
+        return from_dict(config.to_dict())
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def train_command(review_files) -> Callable[..., subprocess.CompletedProcess]:
+    """Run ``python train.py`` in a process of its own, on one CPU device."""
+
+    def run(*arguments: str, code: str = "", cwd: Path = ROOT, **variables: str):
+        program = ["-c", code] if code else [str(ROOT / "train.py")]
+        return subprocess.run(
+            [sys.executable, *program, *arguments],
+            cwd=cwd,
+            env=process_environment(**variables),
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return run
+
+
+def process_environment(**variables: str) -> dict[str, str]:
+    """The environment of a process that trains on one CPU device."""
+    kept = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+    return {**kept, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT), **variables}
+
+
+@pytest.fixture(scope="session")
+def tiny_flags(review_files) -> list[str]:
+    """The settings of ``tiny_config()`` as a command line."""
+    settings = {**TINY, **review_files[2]}
+    config = ["--config", str(ROOT / "configs" / "lstm.py")]
+    return config + [f"--config.{name}={value}" for name, value in settings.items()]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _programs_are_kept(tmp_path_factory):
+    names = (
+        "jax_compilation_cache_dir",
+        "jax_persistent_cache_min_compile_time_secs",
+        "jax_persistent_cache_min_entry_size_bytes",
+    )
+    before = {name: getattr(jax.config, name) for name in names}
+    values = (str(tmp_path_factory.mktemp("programs")), 0.0, -1)
+    for name, value in zip(names, values, strict=True):
+        jax.config.update(name, value)
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
