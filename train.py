@@ -14,6 +14,7 @@ if __name__ == "__main__" and "--noprepare_host" not in sys.argv:
 
 import difflib
 import logging
+import shlex
 from pathlib import Path
 
 import jax
@@ -21,6 +22,7 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from lstm_jax.errors import UserError
+from lstm_jax.report import write_report
 from lstm_jax.training.config import Config, default_config, from_dict, names
 from lstm_jax.training.loop import train_and_evaluate
 
@@ -53,7 +55,10 @@ def main(argv: list[str]) -> int:
                 _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
             )
         workdir = Path(_WORKDIR.value or f"runs/{config.name}")
-        show(train_and_evaluate(config, workdir), workdir)
+        summary = train_and_evaluate(config, workdir)
+        if jax.process_index() == 0:
+            report = write_report(workdir, f"python {shlex.join(argv)}")
+            show(summary, report)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -94,10 +99,8 @@ def explain(argv: list[str], error: Exception) -> str:
     return f"command line: {' '.join(str(error).split())}"
 
 
-def show(summary: dict, workdir: Path) -> None:
+def show(summary: dict, report: Path) -> None:
     """Print what came out and where it is."""
-    if jax.process_index() != 0:
-        return
     val, test = summary["val"], summary["test"]
     print(f"validation: accuracy {val['accuracy']:.2%}, loss {val['loss']:.4f}")
     if test:
@@ -112,7 +115,7 @@ def show(summary: dict, workdir: Path) -> None:
     )
     if summary["notice"]:
         print(f"NOTE: {summary['notice']}.")
-    print(f"Results are in {workdir}")
+    print(f"Results are in {report.parent}; {report} shows them on one page.")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ table { border-collapse: collapse; width: 100%; margin: 0 0 1.5rem;
 caption { text-align: left; font-weight: 600; padding: 0.25rem 0; }
 th, td { border-top: 1px solid var(--line); padding: 0.3rem 0.5rem 0.3rem 0;
   text-align: left; vertical-align: top; font-weight: 400; }
-th { color: var(--soft); width: 58%; }
+th { color: var(--soft); width: 60%; }
 td { font-variant-numeric: tabular-nums; }
 pre { background: var(--panel); padding: 0.75rem 1rem; overflow-x: auto;
   overflow-wrap: normal; margin: 0 0 1.5rem; }

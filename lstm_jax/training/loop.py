@@ -147,7 +147,7 @@ def _report(run: Run, snapshot: Snapshot, *, last: bool) -> Snapshot:
     """Log and save when this step is one to do so."""
     train, progress = run.config.train, snapshot.progress
     if last or progress.step % train.log_every_steps == 0:
-        rate = float(run.learner.schedule(progress.step - 1))
+        rate = float(np.asarray(run.learner.schedule(progress.step - 1)))
         means = progress.tally.means()
         epoch = progress.epochs + 1
         run.logbook.write("train", progress.step, epoch, **means, learning_rate=rate)

@@ -128,8 +128,8 @@ def test_init_draws_every_weight_and_only_the_forget_bias_is_set(cell):
 
 
 def test_forget_bias_goes_into_the_forget_block_only():
-    b = lstm(2, forget_bias=2.5).init(jax.random.key(0), input_size=1)["b"]
-    assert b.tolist() == [0, 0, 2.5, 2.5, 0, 0, 0, 0]
+    b = lstm(4, forget_bias=2.5).init(jax.random.key(0), input_size=3)["b"]
+    assert b.tolist() == [0] * 4 + [2.5] * 4 + [0] * 8
 
 
 # --- the same numbers however it is run -------------------------------------------

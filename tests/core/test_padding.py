@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from cases import (
     HALF,
-    WHOLE,
     RUNS,
+    WHOLE,
     Problem,
     assert_close,
     assert_same_bits,

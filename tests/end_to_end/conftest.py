@@ -11,12 +11,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import pytest
 
+from lstm_jax.training import loop
 from lstm_jax.training.config import Config, default_config, from_dict
+from lstm_jax.training.logbook import read_metrics
+from lstm_jax.training.run import Run
 
 ROOT = Path(__file__).parents[2]
 NEUTRAL = "the a film plot scene it's was actor of and don't know when they".split()
@@ -108,28 +111,81 @@ def tiny_config(review_files) -> Callable[..., Config]:
     return make
 
 
-@pytest.fixture(scope="session")
-def train_command(review_files) -> Callable[..., subprocess.CompletedProcess]:
-    """Run ``python train.py`` in a process of its own, on one CPU device."""
+class Finished(NamedTuple):
+    """A run that nothing interrupted."""
 
-    def run(*arguments: str, code: str = "", cwd: Path = ROOT, **variables: str):
-        program = ["-c", code] if code else [str(ROOT / "train.py")]
-        return subprocess.run(
-            [sys.executable, *program, *arguments],
-            cwd=cwd,
+    folder: Path
+    config: Config
+    summary: dict[str, Any]
+    run: Run
+    num_tests: int  # how often the test split was read
+
+
+@pytest.fixture(scope="session")
+def unbroken(tiny_config, tmp_path_factory) -> Finished:
+    """The run of ``tiny_config()``, which other runs are compared with."""
+    folder, config = tmp_path_factory.mktemp("unbroken"), tiny_config()
+    runs, tested = [], []
+    real = loop.evaluate
+
+    def evaluate(run, params, data):
+        runs.append(run)
+        tested.append(data is run.data.test)
+        return real(run, params, data)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "evaluate", evaluate)
+        summary = loop.train_and_evaluate(config, folder)
+    return Finished(folder, config, summary, runs[0], sum(tested))
+
+
+@pytest.fixture(scope="session")
+def measured() -> Callable[[Path], list[dict[str, Any]]]:
+    """The lines of a run's ``metrics.jsonl``, without what a clock says."""
+
+    def lines(folder: Path) -> list[dict[str, Any]]:
+        kept = read_metrics(folder / "metrics.jsonl")
+        return [
+            {k: v for k, v in line.items() if k != "tokens_per_second"} for line in kept
+        ]
+
+    return lines
+
+
+@pytest.fixture(scope="session")
+def process_environment() -> Callable[..., dict[str, str]]:
+    """The environment of a process of its own, on one CPU device."""
+
+    def make(**variables: str) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+        return {
+            **kept,
+            "JAX_PLATFORMS": "cpu",
+            "PYTHONPATH": str(ROOT),
+            "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+            **variables,
+        }
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def train_command(process_environment) -> Callable[..., subprocess.Popen]:
+    """Start ``python train.py`` with the given arguments and variables."""
+
+    def start(*arguments: str, **variables: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            [sys.executable, str(ROOT / "train.py"), *arguments],
+            cwd=ROOT,
             env=process_environment(**variables),
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=300,
         )
 
-    return run
-
-
-def process_environment(**variables: str) -> dict[str, str]:
-    """The environment of a process that trains on one CPU device."""
-    kept = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
-    return {**kept, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT), **variables}
+    return start
 
 
 @pytest.fixture(scope="session")
@@ -142,14 +198,13 @@ def tiny_flags(review_files) -> list[str]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _programs_are_kept(tmp_path_factory):
-    names = (
-        "jax_compilation_cache_dir",
-        "jax_persistent_cache_min_compile_time_secs",
-        "jax_persistent_cache_min_entry_size_bytes",
-    )
-    before = {name: getattr(jax.config, name) for name in names}
-    values = (str(tmp_path_factory.mktemp("programs")), 0.0, -1)
-    for name, value in zip(names, values, strict=True):
+    values = {
+        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("programs")),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    before = {name: getattr(jax.config, name) for name in values}
+    for name, value in values.items():
         jax.config.update(name, value)
     yield
     for name, value in before.items():

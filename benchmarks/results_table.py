@@ -1,0 +1,81 @@
+"""Write README's table of results from the files in ``results/``.
+
+    python benchmarks/results_table.py
+
+``results/imdb/*.json`` are ``summary.json`` files, one a run; ``baselines.json`` is
+what ``benchmarks/baselines.py`` wrote.
+"""
+
+import json
+import statistics
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+BEGIN, END = "<!-- results:begin -->\n", "<!-- results:end -->"
+HEADER = (
+    "| model | test accuracy | validation | runs | minutes a run | parameters |\n"
+    "|---|---|---|---|---|---|\n"
+)
+
+
+def write_table() -> None:
+    """Put the table where README marks its place."""
+    readme = ROOT / "README.md"
+    readme.write_text(insert(readme.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def insert(text: str) -> str:
+    """``text`` with a new table between its marks."""
+    before, rest = text.split(BEGIN)
+    return before + BEGIN + make_table() + END + rest.split(END)[1]
+
+
+def make_table() -> str:
+    """The table, networks first."""
+    rows = [_network_row(name, runs) for name, runs in sorted(_runs().items())]
+    rows += [_baseline_row(name, b) for name, b in _baselines().items()]
+    return HEADER + "".join(rows)
+
+
+def _runs() -> dict[str, list[dict[str, Any]]]:
+    runs = defaultdict(list)
+    for path in sorted((ROOT / "results" / "imdb").glob("*.json")):
+        summary = json.loads(path.read_text())
+        runs[summary["config_name"]].append(summary)
+    return runs
+
+
+def _baselines() -> dict[str, dict[str, Any]]:
+    return json.loads((ROOT / "results" / "baselines.json").read_text())
+
+
+def _network_row(name: str, runs: list[dict[str, Any]]) -> str:
+    minutes = statistics.mean(run["seconds"]["total"] for run in runs) / 60
+    return (
+        f"| `configs/{name}.py` | **{_spread(runs, 'test')}** | {_spread(runs, 'val')} | "
+        f"{_seeds(runs)} | {minutes:.1f} | {runs[0]['num_parameters']:,} |\n"
+    )
+
+
+def _baseline_row(name: str, scores: dict[str, Any]) -> str:
+    return (
+        f"| {name} | {scores['test']:.2%} | {scores['val']:.2%} | no randomness | "
+        f"{scores['seconds'] / 60:.1f} | |\n"
+    )
+
+
+def _seeds(runs: list[dict[str, Any]]) -> str:
+    return f"{len(runs)} seeds" if len(runs) > 1 else "single run"
+
+
+def _spread(runs: list[dict[str, Any]], split: str) -> str:
+    values = [100 * run[split]["accuracy"] for run in runs]
+    if len(values) == 1:
+        return f"{values[0]:.2f}%"
+    return f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}%"
+
+
+if __name__ == "__main__":
+    write_table()

@@ -1,0 +1,150 @@
+"""The same training on one device, on eight, and on two hosts."""
+
+import socket
+import subprocess
+
+import jax
+import numpy as np
+import pytest
+from jax.sharding import AxisType
+
+from lstm_jax.data.batches import make_batch, ngram_width, plan_epoch
+from lstm_jax.data.datasets import load_datasets
+from lstm_jax.errors import UserError
+from lstm_jax.training import devices, run
+from lstm_jax.training.devices import local_rows, make_data_mesh, put_batch
+
+NUM_STEPS = 50
+
+
+def one_device_mesh(*batch_sizes):
+    first = jax.devices()[:1]
+    return jax.make_mesh((1,), ("data",), axis_types=(AxisType.Auto,), devices=first)
+
+
+def batches(config, data, mesh):
+    """Batches of one epoch after another."""
+    epoch, size = 0, config.train.batch_size
+    while True:
+        lengths, widths = data.train.lengths, data.widths
+        plan = plan_epoch(lengths, widths, size, seed=config.seed, epoch=epoch)
+        for rows, width in zip(plan.rows, plan.widths.tolist(), strict=True):
+            ngrams = ngram_width(width, widths, data.text.ngrams.order)
+            yield put_batch(mesh, make_batch(data.train, rows, width, ngrams))
+        epoch += 1
+
+
+def losses_of(config, data):
+    """The loss of each of the first steps."""
+    learner = run.make_learner(config, data)
+    state, losses = learner.first_state, []
+    for batch, _ in zip(
+        batches(config, data, learner.mesh), range(NUM_STEPS), strict=False
+    ):
+        state, sums = learner.train_step(state, batch)
+        losses.append(float(sums.loss) / float(sums.count))
+    return learner.mesh, np.array(losses)
+
+
+def test_eight_devices_train_as_one(tiny_config, tmp_path, monkeypatch):
+    config = tiny_config(
+        {
+            "data.num_buckets": 1,
+            "data.ngram_order": 0,
+            "model.word_dropout_rate": 0.2,
+            "optim.accumulation_steps": 2,
+            "train.batch_size": 16,
+            "train.eval_batch_size": 16,
+            "train.epochs": 17,
+        }
+    )
+    data = load_datasets(config.data, num_logits=1, text_dir=tmp_path)
+    mesh, losses = losses_of(config, data)
+    assert mesh.size == 8
+    monkeypatch.setattr(run, "make_data_mesh", one_device_mesh)
+    mesh, expected = losses_of(config, data)
+    assert mesh.size == 1
+    np.testing.assert_allclose(losses, expected, rtol=1e-5, atol=1e-5)
+    assert expected[-10:].mean() < 0.8 * expected[:10].mean()
+
+
+def test_every_device_gets_its_own_rows_and_all_parameters(tiny_config, tmp_path):
+    config = tiny_config({"train.batch_size": 16, "train.eval_batch_size": 8})
+    data = load_datasets(config.data, num_logits=1, text_dir=tmp_path)
+    mesh = make_data_mesh(16, 8)
+    whole = make_batch(data.train, np.arange(16), 24, 48)
+    for array, expected in zip(put_batch(mesh, whole), whole, strict=True):
+        shards = array.addressable_shards
+        assert [shard.data.shape[0] for shard in shards] == [2] * 8
+        for shard in shards:
+            np.testing.assert_array_equal(shard.data, expected[shard.index])
+    first_state = run.make_learner(config, data).first_state
+    for leaf in jax.tree.leaves(first_state):
+        assert leaf.sharding.is_fully_replicated
+        assert leaf.sharding.num_devices == 8
+
+
+@pytest.mark.parametrize(
+    ("sizes", "count"), [((16, 8), 8), ((12, 8), 4), ((10, 8), 2), ((9, 8), 1)]
+)
+def test_one_host_uses_as_many_devices_as_the_batches_split_over(sizes, count):
+    assert make_data_mesh(*sizes).size == count
+
+
+def test_several_hosts_refuse_a_batch_that_does_not_split(monkeypatch):
+    monkeypatch.setattr(devices.jax, "process_count", lambda: 2)
+    with pytest.raises(UserError, match=r"multiples of .* devices \(8\), got \(12, 8"):
+        make_data_mesh(12, 8)
+
+
+@pytest.mark.parametrize("hosts", [1, 2, 4])
+def test_the_hosts_share_out_the_rows_of_a_batch(hosts, monkeypatch):
+    rows = np.random.default_rng(0).permutation(16)
+    monkeypatch.setattr(devices.jax, "process_count", lambda: hosts)
+    shares = []
+    for host in range(hosts):
+        monkeypatch.setattr(devices.jax, "process_index", lambda host=host: host)
+        shares.append(local_rows(rows))
+    assert {len(share) for share in shares} == {16 // hosts}
+    np.testing.assert_array_equal(np.concatenate(shares), rows)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return probe.getsockname()[1]
+
+
+def test_two_hosts_train_as_one(
+    train_command, tiny_flags, unbroken, measured, tmp_path
+):
+    address = f"localhost:{free_port()}"
+    together = ["--distributed", f"--coordinator_address={address}"]
+    hosts = [
+        train_command(
+            *tiny_flags,
+            *together,
+            "--num_processes=2",
+            f"--process_id={host}",
+            "--noprepare_host",
+            f"--workdir={tmp_path}",
+        )
+        for host in range(2)
+    ]
+    try:
+        outputs = [host.communicate(timeout=240) for host in hosts]
+    except subprocess.TimeoutExpired:
+        for host in hosts:
+            host.kill()
+        raise
+    assert [host.returncode for host in hosts] == [0, 0], outputs
+    # The first host speaks, the others are silent.
+    assert "Results are in" in outputs[0][0]
+    assert outputs[1][0] == ""
+    ours, theirs = measured(tmp_path), measured(unbroken.folder)
+    assert [line["step"] for line in ours] == [line["step"] for line in theirs]
+    for line, expected in zip(ours, theirs, strict=True):
+        assert line["split"] == expected["split"]
+        for name in ("loss", "accuracy", "learning_rate"):
+            near = pytest.approx(expected.get(name), rel=1e-5, abs=1e-5)
+            assert line.get(name) == near, (line, expected)

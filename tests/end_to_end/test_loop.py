@@ -1,0 +1,321 @@
+"""Whole runs: what they leave behind, and that being stopped changes nothing."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+
+from lstm_jax.data.batches import make_batch
+from lstm_jax.errors import UserError
+from lstm_jax.training import loop
+from lstm_jax.training.loop import train_and_evaluate
+from lstm_jax.training.workdir import Workdir, claim
+
+STEPS_PER_EPOCH, EPOCHS = 5, 3
+NUM_STEPS = STEPS_PER_EPOCH * EPOCHS
+MEASURED = {"split", "step", "epoch", "loss", "accuracy"}
+
+
+def checkpoint(folder, part, step=NUM_STEPS):
+    """One part of a checkpoint as Orbax alone reads it: name -> array."""
+    path = (folder / "checkpoints" / str(step) / part).absolute()
+    tree = ocp.StandardCheckpointer().restore(path)
+    leaves = jax.tree.leaves_with_path(tree)
+    return {jax.tree_util.keystr(name): np.asarray(leaf) for name, leaf in leaves}
+
+
+def saved_steps(folder):
+    names = [path.name for path in (folder / "checkpoints").iterdir()]
+    return sorted(int(name) for name in names if name.isdigit())
+
+
+def assert_same_bits(ours, theirs):
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        assert ours[name].dtype == theirs[name].dtype, name
+        assert ours[name].tobytes() == theirs[name].tobytes(), name
+
+
+def timeless(summary):
+    """A summary without what a clock says."""
+    return {
+        name: value
+        for name, value in summary.items()
+        if name not in ("seconds", "reviews_per_second")
+    }
+
+
+def assert_same_run(folder, summary, unbroken, measured):
+    assert measured(folder) == measured(unbroken.folder)
+    assert timeless(summary) == timeless(unbroken.summary)
+    for part in ("state", "best"):
+        ours, theirs = (checkpoint(f, part) for f in (folder, unbroken.folder))
+        assert_same_bits(ours, theirs)
+
+
+def test_a_run_leaves_its_files(unbroken):
+    workdir = Workdir(unbroken.folder)
+    settings = json.loads(workdir.config.read_text())
+    assert settings == dataclasses.asdict(unbroken.config)
+    assert json.loads(workdir.tokenizer.read_text())["model"]["type"] == "WordLevel"
+    (events,) = unbroken.folder.glob("events.out.tfevents.*")
+    assert b"val/loss" in events.read_bytes()
+    assert json.loads(workdir.summary.read_text()) == unbroken.summary
+    assert saved_steps(unbroken.folder)[-1] == NUM_STEPS
+    assert len(saved_steps(unbroken.folder)) == unbroken.config.train.keep_checkpoints
+
+
+def test_the_summary_says_what_was_promised(unbroken):
+    summary = unbroken.summary
+    promised = (
+        "config_name dataset counts vocab_size num_parameters epochs_run best_epoch "
+        "val test seconds reviews_per_second seed device versions commit"
+    )
+    assert set(promised.split()) <= set(summary)
+    assert summary["config_name"] == "tiny"
+    assert summary["counts"] == {"train": 48, "val": 12, "test": 19}
+    assert summary["epochs_run"] == EPOCHS
+    assert set(summary["val"]) == {"loss", "accuracy"}
+    assert set(summary["test"]) == {"loss", "accuracy", "count"}
+    assert set(summary["seconds"]) == {"total", "compile", "train"}
+    assert 0 < summary["seconds"]["train"] < summary["seconds"]["total"]
+    assert {"python", "jax", "flax", "optax"} <= set(summary["versions"])
+    size = sum(x.size for x in checkpoint(unbroken.folder, "best").values())
+    assert summary["num_parameters"] == size
+    assert summary["vocab_size"] == unbroken.run.data.text.tokenizer.get_vocab_size()
+
+
+def test_metrics_have_a_line_for_every_measurement(unbroken):
+    text = (unbroken.folder / "metrics.jsonl").read_text()
+    lines = [json.loads(line) for line in text.splitlines()]
+    steps = {
+        split: [line["step"] for line in lines if line["split"] == split]
+        for split in ("train", "val", "test")
+    }
+    assert steps["train"] == [2, 4, 5, 6, 8, 10, 12, 14, 15]
+    assert steps["val"] == [5, 10, 15]
+    assert steps["test"] == [15]
+    assert [line["step"] for line in lines] == sorted(line["step"] for line in lines)
+    for line in lines:
+        trained = line["split"] == "train"
+        more = {"learning_rate", "tokens_per_second"} if trained else set()
+        assert set(line) == MEASURED | more
+        assert all(np.isfinite(v) for k, v in line.items() if k != "split")
+        if line["split"] != "test":
+            assert line["epoch"] == -(-line["step"] // STEPS_PER_EPOCH)
+        if trained:
+            rate = float(unbroken.run.learner.schedule(line["step"] - 1))
+            assert line["learning_rate"] == rate
+    assert lines[-1]["epoch"] == unbroken.summary["best_epoch"]
+
+
+def test_training_lowers_the_loss(unbroken, measured):
+    losses = [line["loss"] for line in measured(unbroken.folder)]
+    assert losses[-3] < 0.8 * losses[0]
+    assert unbroken.summary["test"]["accuracy"] > 0.6
+
+
+def test_the_test_split_is_read_once_and_each_review_counts_once(unbroken):
+    assert unbroken.num_tests == 1
+    run = unbroken.run
+    like = run.learner.first_state.params
+    best = jax.tree.unflatten(
+        jax.tree.structure(like), list(checkpoint(unbroken.folder, "best").values())
+    )
+    # All reviews at once, in the order of the file: no plan, no fillers.
+    data = run.data.test
+    rows = np.arange(len(data.labels))
+    batch = make_batch(data, rows, 24, 48)
+    inputs = (batch.token_ids, batch.lengths, batch.ngram_ids, batch.ngram_values)
+    logits = np.asarray(jax.jit(run.learner.model.apply)({"params": best}, *inputs))
+    margins = np.where(batch.labels == 1, logits[:, 0], -logits[:, 0])
+    test = unbroken.summary["test"]
+    assert test["count"] == len(rows)
+    assert test["accuracy"] == pytest.approx((margins > 0).mean())
+    loss = np.log1p(np.exp(-margins.astype(np.float64))).mean()
+    assert test["loss"] == pytest.approx(loss, rel=1e-5)
+
+
+def test_each_width_is_compiled_once(unbroken):
+    learner, widths = unbroken.run.learner, unbroken.run.data.widths
+    assert len(widths) == 2
+    assert learner.train_step._cache_size() <= len(widths)
+
+
+def test_a_finished_run_is_not_run_again(unbroken, monkeypatch):
+    def set_up(*args):
+        raise AssertionError("the run was set up again")
+
+    monkeypatch.setattr(loop, "set_up", set_up)
+    assert train_and_evaluate(unbroken.config, unbroken.folder) == unbroken.summary
+
+
+def test_the_same_seed_gives_the_same_run(unbroken, measured, tmp_path):
+    summary = train_and_evaluate(unbroken.config, tmp_path)
+    assert_same_run(tmp_path, summary, unbroken, measured)
+
+
+def test_another_seed_gives_another_run(unbroken, measured, tmp_path, tiny_config):
+    train_and_evaluate(tiny_config({"seed": 1, "train.patience": 1}), tmp_path)
+    ours, theirs = measured(tmp_path), measured(unbroken.folder)
+    assert all(a["loss"] != b["loss"] for a, b in zip(ours, theirs, strict=False))
+    # The reviews that choices are made on stay the same.
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["counts"] == unbroken.summary["counts"]
+
+
+def stop_at(monkeypatch, name, *, before, when):
+    """Press Ctrl-C before or after the loop calls ``name``, once ``when`` holds."""
+    real = getattr(loop, name)
+
+    def stopping(run, snapshot, *args, **kwargs):
+        if before and when(snapshot.progress):
+            raise KeyboardInterrupt
+        result = real(run, snapshot, *args, **kwargs)
+        if when((result or snapshot).progress):
+            raise KeyboardInterrupt
+        return result
+
+    monkeypatch.setattr(loop, name, stopping)
+
+
+STOPS = {
+    "before the first checkpoint": ("_report", False, lambda p: p.step == 2, 0),
+    "at a checkpoint": ("_report", False, lambda p: p.step == 6, 6),
+    "after a checkpoint": ("_report", False, lambda p: p.step == 8, 6),
+    "before a validation": ("_validate", True, lambda p: p.step == 10, 9),
+    "before an epoch is saved": ("_save", True, lambda p: p.epochs == 2, 9),
+    "after an epoch is saved": ("_save", False, lambda p: p.epochs == 2, 10),
+}
+
+
+@pytest.mark.parametrize("moment", STOPS)
+def test_a_stopped_run_goes_on_as_if_it_had_not_been(
+    moment, unbroken, measured, tmp_path, monkeypatch, capsys
+):
+    name, before, when, checkpointed = STOPS[moment]
+    with monkeypatch.context() as patch:
+        stop_at(patch, name, before=before, when=when)
+        with pytest.raises(KeyboardInterrupt):
+            train_and_evaluate(unbroken.config, tmp_path)
+    assert max(saved_steps(tmp_path), default=0) == checkpointed
+    assert not (tmp_path / "summary.json").exists()
+    capsys.readouterr()
+    summary = train_and_evaluate(unbroken.config, tmp_path)
+    going_on = f"Going on from step {checkpointed}."
+    assert (going_on in capsys.readouterr().out) == (checkpointed > 0)
+    assert_same_run(tmp_path, summary, unbroken, measured)
+
+
+def test_a_run_stopped_after_its_test_has_one_test_line(
+    unbroken, measured, tmp_path, monkeypatch
+):
+    def summarize(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "summarize", summarize)
+        with pytest.raises(KeyboardInterrupt):
+            train_and_evaluate(unbroken.config, tmp_path)
+    summary = train_and_evaluate(unbroken.config, tmp_path)
+    assert_same_run(tmp_path, summary, unbroken, measured)
+
+
+def test_other_settings_in_the_same_folder_are_refused(unbroken, tiny_config):
+    before = (unbroken.folder / "config.json").read_text()
+    other = tiny_config({"seed": 5, "model.hidden_size": 3})
+    with pytest.raises(UserError) as error:
+        train_and_evaluate(other, unbroken.folder)
+    message = str(error.value)
+    assert "seed: 0 -> 5" in message and "model.hidden_size: 4 -> 3" in message
+    assert "\n" not in message
+    assert (unbroken.folder / "config.json").read_text() == before
+
+
+def test_a_run_that_could_not_start_does_not_occupy_its_folder(tiny_config, tmp_path):
+    wrong = tiny_config({"data.train_file": str(tmp_path / "nothing.csv")})
+    with pytest.raises(UserError, match="data.train_file"):
+        train_and_evaluate(wrong, tmp_path)
+    claim(Workdir(tmp_path), dataclasses.asdict(tiny_config()))
+
+
+def test_patience_stops_a_run_and_the_best_epoch_is_tested(
+    tiny_config, tmp_path, monkeypatch, measured
+):
+    real, val_losses = loop.evaluate, iter([0.3, 0.4])
+    validated, tested = [], []
+
+    def evaluate(run, params, data):
+        scores = real(run, params, data)
+        # A copy: the memory of the parameters is given to the next step.
+        copied = jax.tree.map(lambda x: np.array(x, copy=True), params)
+        if data is run.data.test:
+            tested.append((copied, scores))
+            return scores
+        validated.append(copied)
+        return {**scores, "loss": next(val_losses)}
+
+    monkeypatch.setattr(loop, "evaluate", evaluate)
+    summary = train_and_evaluate(tiny_config({"train.patience": 1}), tmp_path)
+    assert (summary["epochs_run"], summary["best_epoch"]) == (2, 1)
+    assert summary["val"]["loss"] == 0.3
+    ((params, scores),) = tested
+    jax.tree.map(np.testing.assert_array_equal, params, validated[0])
+    assert summary["test"] == {**scores, "count": summary["counts"]["test"]}
+    last = measured(tmp_path)[-1]
+    assert (last["split"], last["step"], last["epoch"]) == ("test", 10, 1)
+
+
+def test_three_classes_are_learned_and_tested(tiny_config, tmp_path):
+    config = tiny_config({"train.epochs": 1, "data.num_buckets": 1}, classes=3)
+    summary = train_and_evaluate(config, tmp_path)
+    assert summary["test"]["count"] == 19
+    logits = checkpoint(tmp_path, "best", STEPS_PER_EPOCH)
+    assert {x.shape[-1] for name, x in logits.items() if "logits" in name} == {3}
+
+
+def test_one_logit_for_three_classes_is_refused(tiny_config, tmp_path):
+    with pytest.raises(UserError, match="model.num_logits: .*3 classes, got 1"):
+        train_and_evaluate(tiny_config({"model.num_logits": 1}, classes=3), tmp_path)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_spoils_no_checkpoint(
+    unbroken, measured, tmp_path, monkeypatch
+):
+    real, calls = loop.put_batch, []
+
+    def put_batch(mesh, batch):
+        calls.append(batch)
+        if len(calls) == 4:
+            batch = batch._replace(weights=batch.weights * np.float32("nan"))
+        return real(mesh, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "put_batch", put_batch)
+        with pytest.raises(UserError) as error:
+            train_and_evaluate(unbroken.config, tmp_path)
+    message = str(error.value)
+    assert message.startswith("step 4: expected a finite loss, got nan; try a lower")
+    assert "\n" not in message
+    assert saved_steps(tmp_path) == [3]
+    assert all(np.isfinite(x).all() for x in checkpoint(tmp_path, "state", 3).values())
+    # What came before is as good as ever.
+    summary = train_and_evaluate(unbroken.config, tmp_path)
+    assert_same_run(tmp_path, summary, unbroken, measured)
+
+
+def test_a_validation_loss_that_is_not_finite_stops_the_run(
+    tiny_config, tmp_path, monkeypatch
+):
+    real = loop.evaluate
+
+    def evaluate(run, params, data):
+        return {**real(run, params, data), "loss": float("nan")}
+
+    monkeypatch.setattr(loop, "evaluate", evaluate)
+    with pytest.raises(UserError, match="expected a finite .*loss, got nan"):
+        train_and_evaluate(tiny_config({"train.patience": 1}), tmp_path)
+    assert saved_steps(tmp_path) == [3]

@@ -1,0 +1,203 @@
+"""``python train.py`` as a user meets it: exit codes, messages, and where files go."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from lstm_jax import host
+from lstm_jax.host import host_settings, may_have_accelerator, prepare_host
+
+ROOT = Path(__file__).parents[2]
+LSTM = ["--config", str(ROOT / "configs" / "lstm.py")]
+BROKEN_CONFIG = "def get_config(:\n"
+
+# The arguments of a mistake, and what its one line must say.
+MISTAKES = {
+    "unknown setting": (
+        [*LSTM, "--config.model.hiden_size=3"],
+        ["--config.model.hiden_size: no such setting", "model.hidden_size"],
+    ),
+    "wrong type": ([*LSTM, "--config.train.epochs=many"], ["train.epochs", "many"]),
+    "bad range": (
+        [*LSTM, "--config.optim.learning_rate=-1"],
+        ["optim.learning_rate: expected a number > 0.0, got -1.0"],
+    ),
+    "bad combination": (
+        [*LSTM, "--config.optim.accumulation_steps=7"],
+        ["train.batch_size: expected a multiple of optim.accumulation_steps (7)"],
+    ),
+    "missing config file": (["--config=no/such/config.py"], ["no/such/config.py"]),
+    "broken config file": (["--config={broken}"], ["broken.py"]),
+    "no config": ([], ["--config: expected a file"]),
+    "unknown flag": ([*LSTM, "--wrkdir=here"], ["wrkdir"]),
+    "no flag": ([*LSTM, "here"], ["expected flags only, got 'here'"]),
+    "missing data file": (
+        [*LSTM, "--config.data.source=files", "--config.data.train_file=gone.csv"],
+        ["data.train_file: expected a file to read", "gone.csv"],
+    ),
+    "workdir is a file": ([*LSTM, "--workdir={broken}"], ["--workdir", "broken.py"]),
+}
+
+
+@pytest.fixture(scope="module")
+def refusals(train_command, tmp_path_factory):
+    """(exit code, stdout, stderr) of every mistake."""
+    folder = tmp_path_factory.mktemp("mistakes")
+    broken = folder / "broken.py"
+    broken.write_text(BROKEN_CONFIG)
+
+    def refuse(mistake):
+        arguments, _ = MISTAKES[mistake]
+        filled = [a.replace("{broken}", str(broken)) for a in arguments]
+        if not any(a.startswith("--workdir") for a in filled):
+            filled.append(f"--workdir={folder / mistake}")
+        process = train_command(*filled, "--noprepare_host")
+        return process.communicate(timeout=120), process.returncode
+
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(MISTAKES, pool.map(refuse, MISTAKES), strict=True))
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_in_one_line(mistake, refusals):
+    (out, err), code = refusals[mistake]
+    assert code == 2, err
+    assert "Traceback" not in err
+    assert err.startswith("error: ") and err.count("\n") == 1, err
+    for said in MISTAKES[mistake][1]:
+        assert said in err
+    assert out == ""
+
+
+class Outcome:
+    def __init__(self, workdir, process):
+        self.workdir = workdir
+        self.out, self.err = process.communicate(timeout=240)
+        self.code = process.returncode
+
+
+@pytest.fixture(scope="module")
+def without_tensorflow(tmp_path_factory):
+    """A PYTHONPATH on which importing TensorFlow fails, also after a restart."""
+    folder = tmp_path_factory.mktemp("path")
+    block = "import sys\nsys.modules['tensorflow'] = None\n"
+    (folder / "sitecustomize.py").write_text(block)
+    return f"{folder}{os.pathsep}{ROOT}"
+
+
+@pytest.fixture(scope="module")
+def finished(train_command, tiny_flags, tmp_path_factory, without_tensorflow):
+    workdir = tmp_path_factory.mktemp("finished")
+    process = train_command(
+        *tiny_flags, f"--workdir={workdir}", PYTHONPATH=without_tensorflow
+    )
+    return Outcome(workdir, process)
+
+
+def test_a_run_trains_through_without_tensorflow(finished):
+    assert finished.code == 0, finished.err
+    assert "Traceback" not in finished.err
+    summary = json.loads((finished.workdir / "summary.json").read_text())
+    assert summary["epochs_run"] == 3
+
+
+def test_a_run_says_what_came_out_and_where_it_is(finished):
+    summary = json.loads((finished.workdir / "summary.json").read_text())
+    last = finished.out.strip().splitlines()
+    assert last[-1] == f"Results are in {finished.workdir}"
+    assert f"best epoch {summary['best_epoch']} of 3" in last[-2]
+    assert f"accuracy {summary['test']['accuracy']:.2%}" in last[-3]
+    assert "(19 reviews)" in last[-3]
+    assert f"accuracy {summary['val']['accuracy']:.2%}" in last[-4]
+
+
+def test_a_changed_setting_is_in_config_json(finished):
+    settings = json.loads((finished.workdir / "config.json").read_text())
+    assert settings["model"]["hidden_size"] == 4
+    assert settings["optim"]["learning_rate"] == 0.03
+
+
+def test_a_killed_run_goes_on_from_its_checkpoint(
+    finished, train_command, tiny_flags, tmp_path, measured
+):
+    command = [*tiny_flags, f"--workdir={tmp_path}"]
+    process = train_command(*command)
+    deadline = time.monotonic() + 200
+    # Killed, not asked: nothing of the program runs after this.
+    while process.poll() is None and not measured(tmp_path):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    assert not (tmp_path / "summary.json").exists()
+    again = Outcome(tmp_path, train_command(*command))
+    assert again.code == 0, again.err
+    assert measured(tmp_path) == measured(finished.workdir)
+
+
+def test_help_shows_the_flags_and_no_traceback(train_command):
+    process = train_command("--help", "--noprepare_host")
+    out, err = process.communicate(timeout=120)
+    assert "--workdir" in out + err
+    assert "Traceback" not in out + err
+
+
+@pytest.mark.parametrize(
+    ("cores", "devices"), [(1, 1), (2, 2), (3, 2), (4, 4), (7, 4), (64, 8)]
+)
+def test_the_host_has_one_device_a_core_up_to_eight(cores, devices):
+    flags = host_settings({}, cores)["XLA_FLAGS"]
+    assert flags == f"--xla_force_host_platform_device_count={devices}"
+
+
+def test_the_users_own_flags_are_kept():
+    flags = host_settings({"XLA_FLAGS": "--xla_dump_to=here"}, 2)["XLA_FLAGS"]
+    assert flags.split() == [
+        "--xla_dump_to=here",
+        "--xla_force_host_platform_device_count=2",
+    ]
+    own = {"XLA_FLAGS": "--xla_force_host_platform_device_count=5"}
+    assert "XLA_FLAGS" not in host_settings(own, 2)
+    allocator = {"MALLOC_TRIM_THRESHOLD_": "7", "GLIBC_TUNABLES": "glibc.x=1"}
+    assert not set(allocator) & set(host_settings(allocator, 2))
+
+
+@pytest.mark.parametrize(("platforms", "may"), [("cpu", False), ("cuda,cpu", True)])
+def test_the_users_choice_of_platform_is_heeded(platforms, may):
+    assert may_have_accelerator({"JAX_PLATFORMS": platforms}) is may
+
+
+def test_a_process_is_prepared_once(monkeypatch):
+    started = []
+    monkeypatch.setattr(os, "execv", lambda *args: started.append(args))
+    monkeypatch.setattr(os, "environ", {"JAX_PLATFORMS": "cpu"})
+    monkeypatch.setattr(host, "count_cores", lambda: 2)
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-u", "train.py", "--x=1"])
+    prepare_host()
+    assert started == [(sys.executable, [sys.executable, "-u", "train.py", "--x=1"])]
+    assert os.environ["XLA_FLAGS"] == "--xla_force_host_platform_device_count=2"
+    prepare_host()
+    assert len(started) == 1
+
+
+def test_a_process_with_an_accelerator_is_left_alone(monkeypatch):
+    environ = {"JAX_PLATFORMS": "cuda"}
+    monkeypatch.setattr(os, "execv", lambda *args: pytest.fail("restarted"))
+    monkeypatch.setattr(os, "environ", environ)
+    prepare_host()
+    assert environ == {"JAX_PLATFORMS": "cuda"}
+
+
+def test_importing_the_package_leaves_the_process_alone(process_environment):
+    code = "import os; before = dict(os.environ); import lstm_jax, lstm_jax.host; "
+    code += "assert dict(os.environ) == before"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=process_environment(), capture_output=True)
+    assert done.returncode == 0, done.stderr

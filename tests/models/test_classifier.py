@@ -1,0 +1,230 @@
+import itertools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lstm_jax.cells import CELLS
+from lstm_jax.data.tokenizer import UNKNOWN_ID
+from lstm_jax.errors import UserError
+from lstm_jax.models.build import build_classifier
+from lstm_jax.models.config import ModelConfig
+from lstm_jax.models.pooling import POOLINGS
+
+VOCAB, NUM_NGRAMS = 30, 12
+LENGTHS = np.array([8, 0, 1, 5], np.int32)
+
+
+def classifier(num_classes=2, num_ngrams=0, **settings):
+    sizes = {"embedding_size": 5, "hidden_size": 4, **settings}
+    return build_classifier(
+        ModelConfig(**sizes),
+        vocab_size=VOCAB,
+        num_classes=num_classes,
+        num_ngrams=num_ngrams,
+    )
+
+
+def random_batch(seed=0, width=8, lengths=LENGTHS):
+    rng = np.random.default_rng(seed)
+    token_ids = rng.integers(2, VOCAB, (len(lengths), width)).astype(np.int32)
+    real = np.arange(width) < lengths[:, None]
+    return np.where(real, token_ids, 0).astype(np.int32), lengths
+
+
+def parameters(model, *inputs, seed=0):
+    """Random parameters; none is at its zero or one of the beginning."""
+    params = model.init(jax.random.key(seed), *inputs)["params"]
+    leaves, tree = jax.tree.flatten(params)
+    keys = jax.random.split(jax.random.key(seed + 1), len(leaves))
+    noisy = [
+        x + 0.3 * jax.random.normal(k, x.shape)
+        for x, k in zip(leaves, keys, strict=True)
+    ]
+    return {"params": jax.tree.unflatten(tree, noisy)}
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_padding_changes_no_logit(pooling):
+    model = classifier(pooling=pooling)
+    apply = jax.jit(model.apply)
+    token_ids, lengths = random_batch()
+    variables = parameters(model, token_ids, lengths)
+    logits = apply(variables, token_ids, lengths)
+    # What stands in the padding: not a bit.
+    real = np.arange(8) < lengths[:, None]
+    spoiled = np.where(real, token_ids, random_batch(9, 8, np.full(4, 8))[0])
+    spoiled_logits = apply(variables, spoiled.astype(np.int32), lengths)
+    np.testing.assert_array_equal(spoiled_logits, logits)
+    # How much there is of it: sums over more steps may be taken in another order.
+    longer = np.pad(token_ids, ((0, 0), (0, 13)))
+    longer_logits = apply(variables, longer, lengths)
+    np.testing.assert_allclose(longer_logits, logits, rtol=1e-6, atol=1e-6)
+
+
+def test_batch_mates_change_no_logit():
+    model = classifier(num_layers=2, pooling="attention")
+    token_ids, lengths = random_batch()
+    variables = parameters(model, token_ids, lengths)
+    apply = jax.jit(model.apply)
+    logits = np.asarray(apply(variables, token_ids, lengths))
+    others, other_lengths = random_batch(5, lengths=np.array([3, 8, 8, 2], np.int32))
+    for row in range(len(lengths)):
+        mixed, mixed_lengths = others.copy(), other_lengths.copy()
+        mixed[row], mixed_lengths[row] = token_ids[row], lengths[row]
+        among_others = np.asarray(apply(variables, mixed, mixed_lengths))
+        np.testing.assert_array_equal(among_others[row], logits[row])
+    alone = apply(variables, token_ids[:1], lengths[:1])
+    np.testing.assert_allclose(alone, logits[:1], rtol=1e-6, atol=1e-6)
+
+
+def test_dropout_is_random_by_its_key_and_only_in_training():
+    model = classifier(
+        num_layers=2,
+        head_size=6,
+        word_dropout_rate=0.2,
+        embedding_dropout_rate=0.2,
+        layer_dropout_rate=0.2,
+        head_dropout_rate=0.2,
+    )
+    plain = classifier(num_layers=2, head_size=6)
+    token_ids, lengths = random_batch(lengths=np.array([8, 7, 6, 8], np.int32))
+    variables = parameters(model, token_ids, lengths)
+
+    @jax.jit
+    def train_logits(key):
+        rngs = {"dropout": key}
+        return model.apply(variables, token_ids, lengths, train=True, rngs=rngs)
+
+    first, again = train_logits(jax.random.key(1)), train_logits(jax.random.key(1))
+    np.testing.assert_array_equal(first, again)
+    other = train_logits(jax.random.key(2))
+    assert (np.asarray(first) != np.asarray(other)).all()
+    # Without train no key is asked for, and no rate matters.
+    np.testing.assert_array_equal(
+        jax.jit(model.apply)(variables, token_ids, lengths),
+        jax.jit(plain.apply)(variables, token_ids, lengths),
+    )
+
+
+def embedded_ids(model, variables, token_ids, lengths, **kwargs):
+    """The token ids that reach the embedding, ``[T, B]``."""
+    seen = []
+
+    def spy(call, args, kwargs, context):
+        if isinstance(context.module, nn.Embed):
+            seen.append(np.asarray(args[0]))
+        return call(*args, **kwargs)
+
+    with nn.intercept_methods(spy):
+        model.apply(variables, token_ids, lengths, **kwargs)
+    return seen[0]
+
+
+def test_word_dropout_puts_the_unknown_token_in_at_its_rate():
+    rate, lengths = 0.3, np.full(40, 60, np.int32)
+    model = classifier(word_dropout_rate=rate, cell="rnn", bidirectional=False)
+    token_ids, _ = random_batch(1, 60, lengths)
+    variables = parameters(model, token_ids, lengths)
+    train = {"train": True, "rngs": {"dropout": jax.random.key(3)}}
+    ids = embedded_ids(model, variables, token_ids, lengths, **train)
+    dropped = ids != token_ids.T
+    assert (ids[dropped] == UNKNOWN_ID).all()
+    deviation = np.sqrt(rate * (1 - rate) / dropped.size)
+    assert abs(dropped.mean() - rate) < 4 * deviation
+    untouched = embedded_ids(model, variables, token_ids, lengths)
+    np.testing.assert_array_equal(untouched, token_ids.T)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_every_combination_gives_a_float32_logit_a_class(cell):
+    token_ids, lengths = random_batch()
+    combinations = itertools.product(POOLINGS, (1, 2), (False, True), (2, 5))
+    for pooling, num_layers, both_ways, num_classes in combinations:
+        model = classifier(
+            num_classes,
+            cell=cell,
+            pooling=pooling,
+            num_layers=num_layers,
+            bidirectional=both_ways,
+            num_logits=0 if num_classes > 2 else 1,
+            dtype="bfloat16" if num_layers == 2 else "float32",
+        )
+        init = model.init_with_output
+        logits, _ = jax.eval_shape(init, jax.random.key(0), token_ids, lengths)
+        width = num_classes if num_classes > 2 else 1
+        assert (logits.shape, logits.dtype) == ((len(lengths), width), jnp.float32)
+
+
+@pytest.mark.parametrize(
+    ("cell", "settings"),
+    [
+        ("lstm", {"pooling": "attention", "num_layers": 2, "head_size": 5}),
+        ("gru", {"pooling": "mean_max", "bidirectional": False}),
+        ("rnn", {"pooling": "first_last", "num_logits": 0}),
+    ],
+)
+def test_the_gradient_reaches_every_parameter(cell, settings):
+    model = classifier(cell=cell, num_ngrams=NUM_NGRAMS, **settings)
+    token_ids, lengths = random_batch()
+    rng = np.random.default_rng(4)
+    ngram_ids = rng.integers(0, NUM_NGRAMS, (len(lengths), 6)).astype(np.int32)
+    shape = (*ngram_ids.shape, model.num_logits)
+    ngram_values = rng.normal(size=shape).astype(np.float32)
+    inputs = (token_ids, lengths, ngram_ids, ngram_values)
+    variables = parameters(model, *inputs)
+    targets = rng.normal(size=(len(lengths), model.num_logits)).astype(np.float32)
+
+    @jax.jit
+    @jax.grad
+    def gradient(variables):
+        return jnp.square(model.apply(variables, *inputs) - targets).sum()
+
+    for path, leaf in jax.tree.leaves_with_path(gradient(variables)):
+        name = jax.tree_util.keystr(path)
+        assert np.isfinite(leaf).all(), name
+        assert np.abs(leaf).max() > 1e-6, name
+
+
+def test_padded_ngrams_change_no_logit():
+    model = classifier(num_ngrams=NUM_NGRAMS)
+    token_ids, lengths = random_batch()
+    rng = np.random.default_rng(6)
+    ngram_ids = rng.integers(0, NUM_NGRAMS, (len(lengths), 6)).astype(np.int32)
+    values = rng.normal(size=(*ngram_ids.shape, 1)).astype(np.float32)
+    variables = parameters(model, token_ids, lengths, ngram_ids, values)
+    apply = jax.jit(model.apply)
+    logits = apply(variables, token_ids, lengths, ngram_ids, values)
+    longer_ids = np.pad(ngram_ids, ((0, 0), (0, 5)))
+    longer = np.pad(values, ((0, 0), (0, 5), (0, 0)))
+    padded_logits = apply(variables, token_ids, lengths, longer_ids, longer)
+    np.testing.assert_allclose(padded_logits, logits, rtol=1e-6, atol=1e-6)
+    others = apply(variables, token_ids, lengths, ngram_ids, 2 * values)
+    assert np.abs(np.asarray(others) - np.asarray(logits)).max() > 0.01
+
+
+def test_bfloat16_is_close_to_float32_and_keeps_float32_parameters():
+    token_ids, lengths = random_batch()
+    exact, half = classifier(), classifier(dtype="bfloat16")
+    variables = parameters(exact, token_ids, lengths)
+    shapes = jax.eval_shape(half.init, jax.random.key(0), token_ids, lengths)
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(shapes)} == {"float32"}
+    logits = np.asarray(jax.jit(exact.apply)(variables, token_ids, lengths))
+    rough = np.asarray(jax.jit(half.apply)(variables, token_ids, lengths))
+    np.testing.assert_allclose(rough, logits, atol=0.05)
+    assert not np.array_equal(rough, logits)
+
+
+def test_one_logit_is_refused_for_three_classes():
+    with pytest.raises(UserError) as error:
+        classifier(num_classes=3, num_logits=1)
+    message = str(error.value)
+    assert message.startswith("model.num_logits: expected 0")
+    assert "3 classes, got 1" in message
+
+
+@pytest.mark.parametrize(("num_classes", "asked", "built"), [(2, 1, 1), (2, 0, 2)])
+def test_number_of_logits_follows_the_settings(num_classes, asked, built):
+    assert classifier(num_classes, num_logits=asked).num_logits == built

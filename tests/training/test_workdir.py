@@ -1,0 +1,100 @@
+import dataclasses
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from lstm_jax.errors import UserError
+from lstm_jax.training.config import Config
+from lstm_jax.training.workdir import Workdir, claim, read_json, write_json
+
+SETTINGS = dataclasses.asdict(Config())
+
+
+def test_the_files_of_a_run_have_the_promised_names(tmp_path):
+    workdir = Workdir(tmp_path)
+    paths = (
+        workdir.config,
+        workdir.tokenizer,
+        workdir.checkpoints,
+        workdir.metrics,
+        workdir.summary,
+        workdir.plots,
+        workdir.report,
+    )
+    assert [str(path.relative_to(tmp_path)) for path in paths] == [
+        "config.json",
+        "tokenizer.json",
+        "checkpoints",
+        "metrics.jsonl",
+        "summary.json",
+        "plots",
+        "report.html",
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_claiming_makes_the_folder_and_writes_the_settings(tmp_path):
+    workdir = Workdir(tmp_path / "some" / "run")
+    claim(workdir, SETTINGS)
+    assert json.loads(workdir.config.read_text()) == SETTINGS
+
+
+def test_the_same_settings_may_claim_a_folder_again(tmp_path):
+    workdir = Workdir(tmp_path)
+    claim(workdir, SETTINGS)
+    before = workdir.config.read_text()
+    claim(workdir, json.loads(json.dumps(SETTINGS)))
+    assert workdir.config.read_text() == before
+
+
+def test_other_settings_are_refused_and_each_is_named(tmp_path):
+    workdir = Workdir(tmp_path)
+    claim(workdir, SETTINGS)
+    others = json.loads(json.dumps(SETTINGS))
+    others["seed"], others["optim"]["learning_rate"] = 3, 0.5
+    with pytest.raises(UserError) as error:
+        claim(workdir, others)
+    message = str(error.value)
+    assert str(tmp_path) in message and "\n" not in message
+    assert "seed: 0 -> 3" in message
+    assert f"{SETTINGS['optim']['learning_rate']} -> 0.5" in message
+    assert json.loads(workdir.config.read_text()) == SETTINGS
+
+
+def test_a_folder_that_cannot_be_written_is_a_users_mistake(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(UserError, match="expected a folder to write to") as error:
+        claim(Workdir(tmp_path / "file" / "run"), SETTINGS)
+    assert "\n" not in str(error.value)
+
+
+def test_what_was_written_is_read_again(tmp_path):
+    values = {"text": "é\n", "number": 0.1 + 0.2, "nested": {"list": [1, None]}}
+    write_json(tmp_path / "values.json", values)
+    assert read_json(tmp_path / "values.json") == values
+    assert [path.name for path in tmp_path.iterdir()] == ["values.json"]
+
+
+def test_a_write_that_fails_leaves_the_old_file_whole(tmp_path, monkeypatch):
+    path = tmp_path / "values.json"
+    write_json(path, {"old": 1})
+
+    def fail(*args):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "replace", fail)
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OSError):
+        write_json(path, {"new": 2})
+    assert read_json(path) == {"old": 1}
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"a": 1'])
+def test_a_file_that_is_not_json_is_a_users_mistake(tmp_path, content):
+    path = tmp_path / "config.json"
+    path.write_text(content)
+    with pytest.raises(UserError, match="expected JSON, got") as error:
+        read_json(path)
+    assert str(path) in str(error.value)
