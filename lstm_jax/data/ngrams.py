@@ -10,6 +10,7 @@ all other classes, ``V`` the n-grams, and ``a = 1``.  An n-gram counts once a re
 
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -136,5 +137,5 @@ def load_ngrams(path: Path) -> NGrams:
         with np.load(path, allow_pickle=False) as arrays:
             order, base = int(arrays["order"]), int(arrays["base"])
             return NGrams(order, base, arrays["keys"], arrays["ratios"])
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise UserError(f"{path}: expected a file of n-grams, got: {error}") from error

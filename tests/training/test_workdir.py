@@ -41,23 +41,46 @@ def test_claiming_makes_the_folder_and_writes_the_settings(tmp_path):
     assert json.loads(workdir.config.read_text()) == SETTINGS
 
 
-def test_the_same_settings_may_claim_a_folder_again(tmp_path):
+@pytest.fixture(params=["a checkpoint", "an outcome"])
+def started(request, tmp_path):
+    """The folder of a run that has something to lose."""
     workdir = Workdir(tmp_path)
     claim(workdir, SETTINGS)
+    if request.param == "a checkpoint":
+        (workdir.checkpoints / "12").mkdir(parents=True)
+    else:
+        write_json(workdir.summary, {})
+    workdir.tokenizer.write_text("{}")
+    return workdir
+
+
+def test_the_same_settings_may_claim_a_folder_again(started):
+    workdir = started
     before = workdir.config.read_text()
     claim(workdir, json.loads(json.dumps(SETTINGS)))
     assert workdir.config.read_text() == before
+    assert workdir.tokenizer.exists()
 
 
-def test_other_settings_are_refused_and_each_is_named(tmp_path):
+def test_a_run_that_never_got_started_gives_its_folder_up(tmp_path):
     workdir = Workdir(tmp_path)
     claim(workdir, SETTINGS)
+    for leftover in (workdir.tokenizer, workdir.metrics):
+        leftover.write_text("of the other settings")
+    others = {**SETTINGS, "seed": 3}
+    claim(workdir, others)
+    assert read_json(workdir.config) == others
+    assert not workdir.tokenizer.exists() and not workdir.metrics.exists()
+
+
+def test_other_settings_are_refused_and_each_is_named(started):
+    workdir = started
     others = json.loads(json.dumps(SETTINGS))
     others["seed"], others["optim"]["learning_rate"] = 3, 0.5
     with pytest.raises(UserError) as error:
         claim(workdir, others)
     message = str(error.value)
-    assert str(tmp_path) in message and "\n" not in message
+    assert str(workdir.path) in message and "\n" not in message
     assert "seed: 0 -> 3" in message
     assert f"{SETTINGS['optim']['learning_rate']} -> 0.5" in message
     assert json.loads(workdir.config.read_text()) == SETTINGS
