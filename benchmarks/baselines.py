@@ -77,11 +77,9 @@ def naive_bayes_trigrams(texts: list[list[str]], labels: np.ndarray):
     )
     train = vectorizer.fit_transform(texts[0])
     inside, outside = (np.asarray(train[labels == k].sum(axis=0))[0] for k in (1, 0))
-    ratios = csr_matrix(log_count_ratios(inside, outside))
-    return [
-        m.multiply(ratios).tocsr()
-        for m in (train, *map(vectorizer.transform, texts[1:]))
-    ]
+    ratios = log_count_ratios(inside, outside)
+    matrices = [train, *map(vectorizer.transform, texts[1:])]
+    return [csr_matrix(matrix).multiply(ratios).tocsr() for matrix in matrices]
 
 
 _BASELINES = (

@@ -20,7 +20,6 @@ def get_config() -> ConfigDict:
     config.optim.learning_rate = 3e-3
     config.optim.warmup_fraction = 0.15
     config.optim.ema_decay = 0.995
-    config.train.epochs = 5
+    config.train.epochs = 4
     config.train.batch_size = 64
-    config.train.patience = 2
     return config

@@ -7,8 +7,8 @@ import jax
 
 from lstm_jax.training.progress import Progress
 
+# Not the tracing: JAX reports that of a function inside another one twice.
 _COMPILING = (
-    "/jax/core/compile/jaxpr_trace_duration",
     "/jax/core/compile/jaxpr_to_mlir_module_duration",
     "/jax/core/compile/backend_compile_duration",
 )
@@ -27,6 +27,10 @@ class Clock:
     def go_on_from(self, progress: Progress) -> None:
         """Add the time of the earlier starts, as a checkpoint gives it."""
         self._earlier = progress
+
+    def working(self) -> float:
+        """Seconds since the start of the program, without those spent compiling."""
+        return time.perf_counter() - self._started - self._compiling
 
     def stamp(self, progress: Progress) -> Progress:
         """``progress`` with the seconds so far."""

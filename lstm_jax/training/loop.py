@@ -3,7 +3,6 @@
 import dataclasses
 import math
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +96,7 @@ def _train_epoch(run: Run, snapshot: Snapshot) -> Snapshot:
     with run.logbook.progress_bar(total=total, done=first, title=title) as bar:
         batch = _batch(run, run.data.train, plan, first)
         for index in range(first, total):
-            begun = time.perf_counter()
+            begun = run.clock.working()
             state, sums = run.learner.train_step(snapshot.state, batch)
             # The device is busy now: prepare the next batch before waiting for it.
             if index + 1 < total:
@@ -132,7 +131,7 @@ def _count(
             "try a lower optim.learning_rate"
         )
     tokens = int(run.data.train.lengths[rows[rows >= 0]].sum())
-    seconds = time.perf_counter() - begun
+    seconds = run.clock.working() - begun
     return dataclasses.replace(
         progress,
         step=progress.step + 1,

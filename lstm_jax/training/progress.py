@@ -44,7 +44,8 @@ class Progress:
       best_epoch: the epoch of the best validation so far, counted from 1; 0 is none.
       best_val: its loss and accuracy.
       stale_epochs: epochs since then.
-      train_seconds: spent in training steps, over all starts of the run.
+      train_seconds: spent in training steps without compiling, over all starts of
+        the run.
       total_seconds: spent in all, over all starts of the run.
       compile_seconds: of that, spent compiling.
       tally: sums that are not in the log yet.

@@ -13,6 +13,7 @@ from lstm_jax.data.datasets import load_datasets
 from lstm_jax.errors import UserError
 from lstm_jax.training import devices, run
 from lstm_jax.training.devices import local_rows, make_data_mesh, put_batch
+from lstm_jax.training.loop import train_and_evaluate
 
 NUM_STEPS = 50
 
@@ -46,11 +47,10 @@ def losses_of(config, data):
     return learner.mesh, np.array(losses)
 
 
-def test_eight_devices_train_as_one(tiny_config, tmp_path, monkeypatch):
+def test_eight_devices_train_as_one(tiny_config, small, tmp_path, monkeypatch):
     config = tiny_config(
         {
-            "data.num_buckets": 1,
-            "data.ngram_order": 0,
+            **small,
             "model.word_dropout_rate": 0.2,
             "optim.accumulation_steps": 2,
             "train.batch_size": 16,
@@ -68,8 +68,11 @@ def test_eight_devices_train_as_one(tiny_config, tmp_path, monkeypatch):
     assert expected[-10:].mean() < 0.8 * expected[:10].mean()
 
 
-def test_every_device_gets_its_own_rows_and_all_parameters(tiny_config, tmp_path):
-    config = tiny_config({"train.batch_size": 16, "train.eval_batch_size": 8})
+def test_every_device_gets_its_own_rows_and_all_parameters(
+    tiny_config, small, tmp_path
+):
+    sizes = {"train.batch_size": 16, "train.eval_batch_size": 8}
+    config = tiny_config({**small, **sizes})
     data = load_datasets(config.data, num_logits=1, text_dir=tmp_path)
     mesh = make_data_mesh(16, 8)
     whole = make_batch(data.train, np.arange(16), 24, 48)
@@ -116,18 +119,18 @@ def free_port():
 
 
 def test_two_hosts_train_as_one(
-    train_command, tiny_flags, unbroken, measured, tmp_path
+    train_command, small_flags, tiny_config, small, measured, tmp_path
 ):
     address = f"localhost:{free_port()}"
     together = ["--distributed", f"--coordinator_address={address}"]
     hosts = [
         train_command(
-            *tiny_flags,
+            *small_flags,
             *together,
             "--num_processes=2",
             f"--process_id={host}",
             "--noprepare_host",
-            f"--workdir={tmp_path}",
+            f"--workdir={tmp_path / 'two'}",
         )
         for host in range(2)
     ]
@@ -141,7 +144,10 @@ def test_two_hosts_train_as_one(
     # The first host speaks, the others are silent.
     assert "Results are in" in outputs[0][0]
     assert outputs[1][0] == ""
-    ours, theirs = measured(tmp_path), measured(unbroken.folder)
+    train_and_evaluate(tiny_config(small), tmp_path / "one")
+    ours, theirs = measured(tmp_path / "two"), measured(tmp_path / "one")
+    files = ("config.json", "tokenizer.json", "summary.json", "checkpoints/15")
+    assert all((tmp_path / "two" / name).exists() for name in files)
     assert [line["step"] for line in ours] == [line["step"] for line in theirs]
     for line, expected in zip(ours, theirs, strict=True):
         assert line["split"] == expected["split"]

@@ -92,10 +92,10 @@ def without_tensorflow(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def finished(train_command, tiny_flags, tmp_path_factory, without_tensorflow):
+def finished(train_command, small_flags, tmp_path_factory, without_tensorflow):
     workdir = tmp_path_factory.mktemp("finished")
     process = train_command(
-        *tiny_flags, f"--workdir={workdir}", PYTHONPATH=without_tensorflow
+        *small_flags, f"--workdir={workdir}", PYTHONPATH=without_tensorflow
     )
     return Outcome(workdir, process)
 
@@ -124,9 +124,9 @@ def test_a_changed_setting_is_in_config_json(finished):
 
 
 def test_a_killed_run_goes_on_from_its_checkpoint(
-    finished, train_command, tiny_flags, tmp_path, measured
+    finished, train_command, small_flags, tmp_path, measured
 ):
-    command = [*tiny_flags, f"--workdir={tmp_path}"]
+    command = [*small_flags, f"--workdir={tmp_path}"]
     process = train_command(*command)
     deadline = time.monotonic() + 200
     # Killed, not asked: nothing of the program runs after this.

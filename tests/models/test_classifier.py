@@ -48,8 +48,10 @@ def parameters(model, *inputs, seed=0):
 
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_padding_changes_no_logit(pooling):
-    cell = "lstm" if pooling == "mean_max" else "rnn"
-    model = classifier(pooling=pooling, cell=cell)
+    # Compiled once a pooling: only one has the costlier cell, and both directions.
+    full = pooling == "mean_max"
+    cell = "lstm" if full else "rnn"
+    model = classifier(pooling=pooling, cell=cell, bidirectional=full)
     apply = jax.jit(model.apply)
     token_ids, lengths = random_batch()
     variables = parameters(model, token_ids, lengths)
@@ -163,9 +165,15 @@ def test_every_combination_gives_a_float32_logit_a_class(cell):
     ("cell", "settings"),
     [
         ("lstm", {"pooling": "last", "num_layers": 2, "head_size": 5}),
-        ("gru", {"pooling": "mean_max", "bidirectional": False}),
+        ("gru", {"pooling": "mean", "bidirectional": False}),
         ("rnn", {"pooling": "first_last", "num_logits": 0}),
-        ("rnn", {"pooling": "attention", "bidirectional": False}),
+        pytest.param(
+            "rnn",
+            {"pooling": "attention", "bidirectional": False},
+            marks=pytest.mark.xfail(
+                strict=True, reason="the bias of a softmax's scores moves nothing"
+            ),
+        ),
     ],
 )
 def test_the_gradient_reaches_every_parameter(cell, settings):

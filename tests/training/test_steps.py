@@ -32,7 +32,9 @@ def data(tmp_path_factory):
 
 
 def classifier(data, **settings):
-    sizes = {"embedding_size": 5, "hidden_size": 4, **settings}
+    # The cell is the one that compiles fastest: a step knows nothing of it.
+    small = {"cell": "rnn", "bidirectional": False, "embedding_size": 5}
+    sizes = {**small, "hidden_size": 4, **settings}
     return build_classifier(
         ModelConfig(**sizes),
         vocab_size=data.text.tokenizer.get_vocab_size(),
@@ -87,12 +89,11 @@ def random_step(data):
 ROWS = [3, 0, 5, 9, 1, 7, -1, -1]
 
 
-@pytest.mark.parametrize("parts", [2, 8])
-def test_accumulated_parts_move_as_the_whole_batch(data, plain, parts):
+def test_accumulated_parts_move_as_the_whole_batch(data, plain):
     model, step, state = plain
-    # Fillers, and reviews, are not spread evenly over the parts.
-    batch = batch_of(data, ROWS)
-    accumulate = make_train_step(model, SGD, KEY, accumulation_steps=parts)
+    # Three parts of two rows: one has two fillers, so its mean is of nothing.
+    batch = batch_of(data, [3, 0, -1, 9, 1, -1])
+    accumulate = make_train_step(model, SGD, KEY, accumulation_steps=3)
     whole, sums = step(state, batch)
     in_parts, sums_in_parts = jax.jit(accumulate)(state, batch)
     assert_close(in_parts.params, whole.params)
@@ -131,7 +132,8 @@ def test_a_step_moves_against_the_mean_gradient_of_the_loss(data, plain):
 
 def test_one_step_changes_every_parameter(data, random_step):
     _, step, state = random_step
-    moved, _ = step(state, batch_of(data, range(10)))
+    # Of both labels, but not as many: the gradients do not cancel out.
+    moved, _ = step(state, batch_of(data, ROWS))
     before = jax.tree.leaves_with_path(state.params)
     for (path, old), new in zip(before, jax.tree.leaves(moved.params), strict=True):
         assert (np.asarray(old) != np.asarray(new)).any(), jax.tree_util.keystr(path)
@@ -181,15 +183,16 @@ def test_the_parts_of_a_batch_have_dropout_of_their_own(data):
 
 
 def test_a_second_step_of_the_same_shape_compiles_nothing(data, plain):
-    model, _, state = plain
-    step = jax.jit(make_train_step(model, SGD, KEY))
-    for rows in (ROWS, ROWS[::-1], range(8)):
+    _, step, state = plain
+    state, _ = step(state, batch_of(data, ROWS))
+    compiled = step._cache_size()
+    for rows in (ROWS[::-1], range(8)):
         state, _ = step(state, batch_of(data, rows))
-    assert step._cache_size() == 1
+    assert step._cache_size() == compiled
 
 
 def test_eight_reviews_are_learned_by_heart(data):
-    model, optimizer = classifier(data), optax.adam(0.05)
+    model, optimizer = classifier(data, cell="lstm"), optax.adam(0.05)
     step = jax.jit(make_train_step(model, optimizer, KEY))
     batch, state = batch_of(data, range(8)), first_state(model, optimizer)
     for _ in range(60):
