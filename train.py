@@ -55,6 +55,8 @@ def main(argv: list[str]) -> int:
                 _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
             )
         workdir = Path(_WORKDIR.value or f"runs/{config.name}")
+        if (workdir / "summary.json").exists():
+            print(f"{workdir} holds a finished run; nothing is trained again.")
         summary = train_and_evaluate(config, workdir)
         if jax.process_index() == 0:
             report = write_report(workdir, f"python {shlex.join(argv)}")

@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-from scipy.sparse import csr_matrix
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
@@ -57,7 +56,7 @@ def main(output: Path, groups: str = "") -> None:
 def tfidf(longest: int):
     """TF-IDF of n-grams of 1 up to ``longest`` words."""
 
-    def features(texts: list[list[str]], labels: np.ndarray) -> list[csr_matrix]:
+    def features(texts: list[list[str]], labels: np.ndarray) -> list:
         del labels
         vectorizer = TfidfVectorizer(
             ngram_range=(1, longest), min_df=2, sublinear_tf=True, token_pattern=_TOKEN
@@ -70,7 +69,7 @@ def tfidf(longest: int):
     return features
 
 
-def naive_bayes_trigrams(texts: list[list[str]], labels: np.ndarray):
+def naive_bayes_trigrams(texts: list[list[str]], labels: np.ndarray) -> list:
     """Which n-grams stand in a text, times their log-count ratio."""
     vectorizer = CountVectorizer(
         ngram_range=(1, 3), min_df=2, binary=True, token_pattern=_TOKEN
@@ -79,7 +78,7 @@ def naive_bayes_trigrams(texts: list[list[str]], labels: np.ndarray):
     inside, outside = (np.asarray(train[labels == k].sum(axis=0))[0] for k in (1, 0))
     ratios = log_count_ratios(inside, outside)
     matrices = [train, *map(vectorizer.transform, texts[1:])]
-    return [csr_matrix(matrix).multiply(ratios).tocsr() for matrix in matrices]
+    return [m.multiply(ratios).tocsr() for m in matrices]
 
 
 _BASELINES = (

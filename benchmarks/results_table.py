@@ -53,10 +53,15 @@ def _baselines() -> dict[str, dict[str, Any]]:
 
 def _network_row(name: str, runs: list[dict[str, Any]]) -> str:
     minutes = statistics.mean(run["seconds"]["total"] for run in runs) / 60
-    return (
-        f"| `configs/{name}.py` | **{_spread(runs, 'test')}** | {_spread(runs, 'val')} | "
-        f"{_seeds(runs)} | {minutes:.1f} | {runs[0]['num_parameters']:,} |\n"
-    )
+    cells = [
+        f"`configs/{name}.py`",
+        f"**{_spread(runs, 'test')}**",
+        _spread(runs, "val"),
+        _seeds(runs),
+        f"{minutes:.1f}",
+        f"{runs[0]['num_parameters']:,}",
+    ]
+    return f"| {' | '.join(cells)} |\n"
 
 
 def _baseline_row(name: str, scores: dict[str, Any]) -> str:

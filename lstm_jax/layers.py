@@ -150,15 +150,15 @@ def stack(layers: Sequence[Layer], *, dropout_rate: float = 0.0) -> Layer:
 
     def apply(params, xs, *, carry=None, lengths=None, key=None):
         starts = (None,) * len(layers) if carry is None else carry
-        keys = [None] * len(layers)
-        if key is not None:
-            keys = jax.random.split(key, len(layers))
         carries, ys = [], xs
-        for n, (layer, start, k) in enumerate(zip(layers, starts, keys, strict=True)):
-            if n > 0 and k is not None:
-                ys = dropout(k, ys, dropout_rate)
+        for n, (layer, start) in enumerate(zip(layers, starts, strict=True)):
+            key_below = key_inside = None
+            if key is not None:
+                key, key_below, key_inside = jax.random.split(key, 3)
+            if n > 0 and key_below is not None:
+                ys = dropout(key_below, ys, dropout_rate)
             last, ys = layer.apply(
-                params[f"layer_{n}"], ys, carry=start, lengths=lengths, key=k
+                params[f"layer_{n}"], ys, carry=start, lengths=lengths, key=key_inside
             )
             carries.append(last)
         return tuple(carries), ys

@@ -54,7 +54,7 @@ def unroll(
     """
     _check(xs, lengths, unroll, implementation)
     if carry is None:
-        carry = cell.initial_carry(xs.shape[1:-1], _carry_dtype(params))
+        carry = _initial_carry(cell, params, xs)
     mask = None if lengths is None else time_mask(lengths, xs.shape[0])
     kernel = KERNELS["scan" if implementation == "auto" else implementation]
     return kernel(cell, params, carry, xs, mask, reverse=reverse, unroll=unroll)
@@ -66,14 +66,23 @@ def time_mask(lengths: Array, num_steps: int) -> Array:
     >>> time_mask(jnp.array([0, 2]), 3).astype(int).tolist()
     [[0, 1], [0, 1], [0, 0]]
     """
-    steps = jnp.arange(num_steps).reshape((num_steps,) + (1,) * lengths.ndim)
-    return steps < lengths[None]
+    steps = jnp.arange(num_steps, dtype=jnp.int32)
+    steps = steps.reshape((num_steps,) + (1,) * lengths.ndim)
+    return steps < lengths[None].astype(jnp.int32)
+
+
+def _initial_carry(cell: Cell, params: Params, xs: Array) -> Carry:
+    carry = cell.initial_carry(xs.shape[1:-1], _carry_dtype(params))
+    # Made from xs, so that under shard_map it varies over the devices as xs does.
+    return jax.tree.map(
+        lambda a: a + jnp.zeros_like(xs, shape=a.shape, dtype=a.dtype), carry
+    )
 
 
 def _carry_dtype(params: Params) -> jnp.dtype:
     """The dtype of the parameters, and float32 at least: a carry sums over T."""
     widest = jnp.result_type(*jax.tree.leaves(params))
-    return jnp.promote_types(widest, jnp.float32)
+    return widest if jnp.finfo(widest).bits > 32 else jnp.dtype(jnp.float32)
 
 
 def _check(xs: Array, lengths: Array | None, unroll: int, implementation: str) -> None:

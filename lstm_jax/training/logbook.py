@@ -18,15 +18,19 @@ class Logbook:
     to write again, so that the file reads like that of an unbroken run.
     """
 
-    def __init__(self, workdir: Workdir, *, step: int, active: bool) -> None:
+    def __init__(
+        self, workdir: Workdir, *, step: int, active: bool, notice: str = ""
+    ) -> None:
         """Open the files.
 
         Args:
           workdir: of the run.
           step: of the checkpoint that the run goes on from; 0 at the beginning.
           active: False on all hosts but the first, which then write nothing.
+          notice: what every line must say of the data; "" for nothing.
         """
         self.active = active
+        self._notice = {"notice": notice} if notice else {}
         if not active:
             return
         _drop_lines_after(workdir.metrics, step)
@@ -39,7 +43,7 @@ class Logbook:
         """Write one measurement of ``split`` ("train", "val" or "test")."""
         if not self.active:
             return
-        line = {"split": split, "step": step, "epoch": epoch, **values}
+        line = {"split": split, "step": step, "epoch": epoch, **values, **self._notice}
         self._lines.write(json.dumps(line) + "\n")
         self._lines.flush()
         for name, value in values.items():

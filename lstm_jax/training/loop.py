@@ -24,7 +24,7 @@ from lstm_jax.models.build import example_inputs
 from lstm_jax.training.checkpoints import Snapshot
 from lstm_jax.training.clock import Clock
 from lstm_jax.training.config import Config
-from lstm_jax.training.devices import local_rows, put_batch
+from lstm_jax.training.devices import local_rows, put_batch, put_copies
 from lstm_jax.training.losses import Sums
 from lstm_jax.training.progress import Progress, Tally
 from lstm_jax.training.run import Run, set_up
@@ -47,7 +47,8 @@ def train_and_evaluate(config: Config, folder: Path) -> dict[str, Any]:
       UserError: data, settings or folder are not as expected.
     """
     clock, workdir = Clock(), Workdir(folder)
-    claim(workdir, dataclasses.asdict(config))
+    if jax.process_index() == 0:
+        claim(workdir, dataclasses.asdict(config))
     if workdir.summary.exists():
         return read_json(workdir.summary)
     run, snapshot = set_up(config, workdir, clock)
@@ -213,7 +214,8 @@ def _conclude(run: Run, snapshot: Snapshot) -> dict[str, Any]:
     """Read the test split, once, with the best parameters."""
     data, progress, test = run.data.test, snapshot.progress, None
     if data is not None:
-        test = evaluate(run, snapshot.best, data)
+        best = put_copies(run.learner.mesh, snapshot.best)
+        test = evaluate(run, best, data)
         run.logbook.write("test", progress.step, progress.best_epoch, **test)
         test["count"] = len(data.labels)
     return summarize(

@@ -70,7 +70,12 @@ def set_up(config: Config, workdir: Workdir, clock: Clock) -> tuple[Run, Snapsho
     best = jax.device_get(evaluation_params(learner.first_state))
     snapshot = checkpoints.restore(Snapshot(learner.first_state, best, Progress()))
     clock.go_on_from(snapshot.progress)
-    logbook = Logbook(workdir, step=snapshot.progress.step, active=active)
+    logbook = Logbook(
+        workdir,
+        step=snapshot.progress.step,
+        active=active,
+        notice=data.corpus.notice,
+    )
     return Run(config, data, learner, checkpoints, logbook, clock), snapshot
 
 

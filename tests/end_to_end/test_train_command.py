@@ -28,10 +28,6 @@ MISTAKES = {
         [*LSTM, "--config.optim.learning_rate=-1"],
         ["optim.learning_rate: expected a number > 0.0, got -1.0"],
     ),
-    "bad combination": (
-        [*LSTM, "--config.optim.accumulation_steps=7"],
-        ["train.batch_size: expected a multiple of optim.accumulation_steps (7)"],
-    ),
     "missing config file": (["--config=no/such/config.py"], ["no/such/config.py"]),
     "broken config file": (["--config={broken}"], ["broken.py"]),
     "no config": ([], ["--config: expected a file"]),
