@@ -205,10 +205,13 @@ def train_command(process_environment) -> Callable[..., subprocess.Popen]:
 
 
 @pytest.fixture(scope="session")
-def small_flags(review_files) -> list[str]:
+def small_flags(review_files, tmp_path_factory) -> list[str]:
     """The settings of ``tiny_config(small)`` as a command line."""
     settings = {**TINY, **review_files[2], **SMALL}
-    config = ["--config", str(ROOT / "configs" / "lstm.py")]
+    path = tmp_path_factory.mktemp("configs") / "defaults.py"
+    imported = "from lstm_jax.training.config import default_config as get_config"
+    path.write_text(imported + "\n")
+    config = ["--config", str(path)]
     return config + [f"--config.{name}={value}" for name, value in settings.items()]
 
 
