@@ -14,24 +14,13 @@ of words, of embedding features and before the logits, and from averaged weights
 
 from ml_collections import ConfigDict
 
-from lstm_jax.training.config import default_config
+from configs import lstm_words
 
 
 def get_config() -> ConfigDict:
     """The settings."""
-    config = default_config()
+    config = lstm_words.get_config()
     config.name = "lstm"
-    config.data.vocab_size = 30_000
     config.data.ngram_order = 3
-    config.model.embedding_size = 64
-    config.model.hidden_size = 64
-    config.model.word_dropout_rate = 0.2
-    config.model.embedding_dropout_rate = 0.3
-    config.model.head_dropout_rate = 0.5
     config.model.ngram_share = 0.8
-    config.optim.learning_rate = 3e-3
-    config.optim.warmup_fraction = 0.15
-    config.optim.ema_decay = 0.995
-    config.train.epochs = 4
-    config.train.batch_size = 64
     return config

@@ -86,7 +86,7 @@ def _split(batch: Batch, parts: int) -> Batch:
     Row ``i`` goes to part ``i % parts``: rows that lie on one device stay there.
     """
     return jax.tree.map(
-        lambda x: x.reshape(-1, parts, *x.shape[1:]).swapaxes(0, 1), batch
+        lambda x: x.reshape(len(x) // parts, parts, *x.shape[1:]).swapaxes(0, 1), batch
     )
 
 
