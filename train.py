@@ -9,7 +9,8 @@ import sys
 from lstm_jax.host import prepare_host
 
 # Flags are parsed later: a process must be prepared before the rest is imported.
-if __name__ == "__main__" and "--noprepare_host" not in sys.argv:
+_AS_IT_IS = {"--noprepare_host", "--prepare_host=false", "--prepare_host=False"}
+if __name__ == "__main__" and not _AS_IT_IS.intersection(sys.argv):
     prepare_host()
 
 import difflib

@@ -111,7 +111,7 @@ def review_keys(token_ids: np.ndarray, order: int, base: int) -> np.ndarray:
 
 def find_ngrams(token_ids: np.ndarray, ngrams: NGrams) -> np.ndarray:
     """The known n-grams of one review: int32 indices into ``ngrams.keys``."""
-    if not ngrams.order:
+    if not len(ngrams.keys):
         return np.zeros(0, np.int32)
     keys = review_keys(token_ids, ngrams.order, ngrams.base)
     places = np.searchsorted(ngrams.keys, keys)

@@ -41,9 +41,14 @@ class Pool(nn.Module):
             case "first_last":
                 return jnp.concatenate([ys[0], at_last_word(ys, lengths)], axis=-1)
             case "attention":
-                scores = nn.Dense(1, name="score", dtype=ys.dtype)(ys)[..., 0]
+                scores = self._scores(ys)
                 return attention(ys, scores, lengths)
         raise ValueError(f"pooling: expected one of {POOLINGS}, got {self.kind!r}")
+
+    def _scores(self, ys: Array) -> Array:
+        # Without a bias: a softmax does not see it.
+        score = nn.Dense(1, use_bias=False, dtype=ys.dtype, name="score")
+        return score(ys)[..., 0]
 
 
 def at_last_word(ys: Array, lengths: Array) -> Array:

@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from lstm_jax.data.batches import Batch
@@ -67,6 +68,12 @@ def local_rows(rows: np.ndarray) -> np.ndarray:
     share = len(rows) // jax.process_count()
     first = jax.process_index() * share
     return rows[first : first + share]
+
+
+def wait_for_hosts(where: str) -> None:
+    """Go on when every host has come to ``where``."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(where)
 
 
 def _splits(sizes: tuple[int, ...], count: int) -> bool:

@@ -91,7 +91,12 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 def _drop_lines_after(path: Path, step: int) -> None:
     if not path.exists():
         return
-    kept = [line for line in read_metrics(path) if line["step"] <= step]
+    # A test line belongs to the end of a run, which is still to come.
+    kept = [
+        line
+        for line in read_metrics(path)
+        if line["step"] <= step and line["split"] != "test"
+    ]
     draft = path.with_suffix(".tmp")
     draft.write_text(
         "".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8"

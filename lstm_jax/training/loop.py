@@ -24,7 +24,7 @@ from lstm_jax.models.build import example_inputs
 from lstm_jax.training.checkpoints import Snapshot
 from lstm_jax.training.clock import Clock
 from lstm_jax.training.config import Config
-from lstm_jax.training.devices import local_rows, put_batch, put_copies
+from lstm_jax.training.devices import local_rows, put_batch, put_copies, wait_for_hosts
 from lstm_jax.training.losses import Sums
 from lstm_jax.training.progress import Progress, Tally
 from lstm_jax.training.run import Run, set_up
@@ -49,6 +49,7 @@ def train_and_evaluate(config: Config, folder: Path) -> dict[str, Any]:
     clock, workdir = Clock(), Workdir(folder)
     if jax.process_index() == 0:
         claim(workdir, dataclasses.asdict(config))
+    wait_for_hosts("claimed")
     if workdir.summary.exists():
         return read_json(workdir.summary)
     run, snapshot = set_up(config, workdir, clock)
@@ -126,11 +127,7 @@ def _count(
 ) -> Progress:
     """Wait for a step's sums and add them up."""
     loss, correct, count = np.array(jax.device_get(sums), float).tolist()
-    if not math.isfinite(loss):
-        raise UserError(
-            f"step {progress.step + 1}: expected a finite loss, got {loss}; "
-            "try a lower optim.learning_rate"
-        )
+    _check_finite(f"step {progress.step + 1}", loss)
     tokens = int(run.data.train.lengths[rows[rows >= 0]].sum())
     seconds = run.clock.working() - begun
     return dataclasses.replace(
@@ -141,6 +138,15 @@ def _count(
             loss=loss, correct=correct, count=count, tokens=tokens, seconds=seconds
         ),
     )
+
+
+def _check_finite(when: str, loss: float) -> None:
+    """Stop before a broken state is saved."""
+    if not math.isfinite(loss):
+        raise UserError(
+            f"{when}: expected a finite loss, got {loss}; "
+            "try a lower optim.learning_rate"
+        )
 
 
 def _report(run: Run, snapshot: Snapshot, *, last: bool) -> Snapshot:
@@ -173,6 +179,7 @@ def _validate(run: Run, snapshot: Snapshot) -> Snapshot:
     """Score an epoch on the validation reviews; keep the best parameters."""
     params = evaluation_params(snapshot.state)
     val = evaluate(run, params, run.data.val)
+    _check_finite(f"validation after step {snapshot.progress.step}", val["loss"])
     progress = snapshot.progress.after_epoch(val, run.config.train.monitor)
     run.logbook.write("val", progress.step, progress.epochs, **val)
     is_best = progress.best_epoch == progress.epochs

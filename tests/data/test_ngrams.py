@@ -108,6 +108,15 @@ def test_short_reviews_are_no_special_case(ids):
     assert len(find_ngrams(np.array(ids, np.int32), ngrams)) == len(ids)
 
 
+def test_reviews_that_share_no_ngram_leave_none():
+    reviews = [np.array([0], np.int32), np.array([1], np.int32)]
+    ngrams = learn_ngrams(
+        reviews, np.array([0, 1]), order=2, vocab_size=VOCAB, num_logits=1
+    )
+    assert ngrams.ratios.shape == (0, 1)
+    assert len(find_ngrams(reviews[0], ngrams)) == 0
+
+
 def test_without_ngrams_nothing_is_found():
     assert len(find_ngrams(np.array([1, 2, 3], np.int32), no_ngrams(1))) == 0
 

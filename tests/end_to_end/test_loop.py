@@ -204,7 +204,6 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(
     assert_same_run(tmp_path, summary, unbroken, measured)
 
 
-@pytest.mark.xfail(strict=True, reason="the line is of the checkpoint's own step")
 def test_a_run_stopped_after_its_test_has_one_test_line(
     unbroken, measured, tmp_path, monkeypatch
 ):
@@ -302,7 +301,6 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_spoils_no_checkpoint(
     assert_same_run(tmp_path, summary, unbroken, measured)
 
 
-@pytest.mark.xfail(strict=True, reason="only the loss of training is looked at")
 def test_a_validation_loss_that_is_not_finite_stops_the_run(
     tiny_config, tmp_path, monkeypatch
 ):
