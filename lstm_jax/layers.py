@@ -57,6 +57,7 @@ def one_way(
     run = _runner(cell, reverse, unroll, implementation)
 
     def apply(params, xs, *, carry=None, lengths=None, key=None):
+        """See ``Layer``."""
         del key  # nothing random in here
         return run(params, xs, carry=carry, lengths=lengths)
 
@@ -86,6 +87,7 @@ def bidirectional(
     run_backward = _runner(cell, True, unroll, implementation)
 
     def init(key: Array, input_size: int, dtype: DTypeLike = jnp.float32) -> Any:
+        """See ``Layer``."""
         key_forward, key_backward = jax.random.split(key)
         return {
             "forward": cell.init(key_forward, input_size, dtype),
@@ -93,10 +95,12 @@ def bidirectional(
         }
 
     def initial_carry(batch_shape, dtype: DTypeLike = jnp.float32) -> BothCarries:
+        """See ``Layer``."""
         zeros = cell.initial_carry(batch_shape, dtype)
         return BothCarries(zeros, zeros)
 
     def apply(params, xs, *, carry=None, lengths=None, key=None):
+        """See ``Layer``."""
         del key  # nothing random in here
         first, last = (None, None) if carry is None else carry
         first, ys = run_forward(params["forward"], xs, carry=first, lengths=lengths)
@@ -136,6 +140,7 @@ def stack(layers: Sequence[Layer], *, dropout_rate: float = 0.0) -> Layer:
     sizes = [layer.output_size for layer in layers]
 
     def init(key: Array, input_size: int, dtype: DTypeLike = jnp.float32) -> Any:
+        """See ``Layer``."""
         keys = jax.random.split(key, len(layers))
         widths = [input_size, *sizes[:-1]]
         return {
@@ -146,9 +151,11 @@ def stack(layers: Sequence[Layer], *, dropout_rate: float = 0.0) -> Layer:
         }
 
     def initial_carry(batch_shape, dtype: DTypeLike = jnp.float32) -> tuple:
+        """See ``Layer``."""
         return tuple(layer.initial_carry(batch_shape, dtype) for layer in layers)
 
     def apply(params, xs, *, carry=None, lengths=None, key=None):
+        """See ``Layer``."""
         starts = (None,) * len(layers) if carry is None else carry
         carries, ys = [], xs
         for n, (layer, start) in enumerate(zip(layers, starts, strict=True)):

@@ -98,6 +98,7 @@ def gru(
     check_size("hidden_size", hidden_size)
 
     def init(key: Array, input_size: int, dtype: DTypeLike = jnp.float32) -> Params:
+        """Draw the weights, gate by gate."""
         check_size("input_size", input_size)
         key_ih, key_hh = jax.random.split(key)
         gates = partial(init_gates, hidden_size=hidden_size, num_gates=3, dtype=dtype)
@@ -111,6 +112,7 @@ def gru(
     def initial_carry(
         batch_shape: tuple[int, ...], dtype: DTypeLike = jnp.float32
     ) -> GRUCarry:
+        """Zeros."""
         return GRUCarry(h=jnp.zeros((*batch_shape, hidden_size), dtype))
 
     return Cell(init, initial_carry, gru_cell, hidden_size)

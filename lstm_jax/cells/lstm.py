@@ -100,6 +100,7 @@ def lstm(
     check_size("hidden_size", hidden_size)
 
     def init(key: Array, input_size: int, dtype: DTypeLike = jnp.float32) -> Params:
+        """Draw the weights, gate by gate."""
         check_size("input_size", input_size)
         key_ih, key_hh = jax.random.split(key)
         gates = partial(init_gates, hidden_size=hidden_size, num_gates=4, dtype=dtype)
@@ -113,6 +114,7 @@ def lstm(
     def initial_carry(
         batch_shape: tuple[int, ...], dtype: DTypeLike = jnp.float32
     ) -> LSTMCarry:
+        """Zeros."""
         zeros = jnp.zeros((*batch_shape, hidden_size), dtype)
         return LSTMCarry(c=zeros, h=zeros)
 

@@ -72,6 +72,7 @@ def rnn(
     check_size("hidden_size", hidden_size)
 
     def init(key: Array, input_size: int, dtype: DTypeLike = jnp.float32) -> Params:
+        """Draw the weights."""
         check_size("input_size", input_size)
         key_ih, key_hh = jax.random.split(key)
         return {
@@ -83,6 +84,7 @@ def rnn(
     def initial_carry(
         batch_shape: tuple[int, ...], dtype: DTypeLike = jnp.float32
     ) -> RNNCarry:
+        """Zeros."""
         return RNNCarry(h=jnp.zeros((*batch_shape, hidden_size), dtype))
 
     return Cell(init, initial_carry, rnn_cell, hidden_size)

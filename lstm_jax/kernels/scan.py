@@ -34,6 +34,7 @@ def scan(
     """
 
     def step(carry: Carry, inputs: tuple[Array, Array | None]) -> tuple[Carry, Array]:
+        """One step of the loop, or none where it is padding."""
         x, real = inputs
         if real is None:
             return cell.step(params, carry, x)
