@@ -1,6 +1,6 @@
 """The network of ``configs/lstm.py`` alone, without n-grams.
 
-    python train.py --config configs/lstm_words.py
+python train.py --config configs/lstm_words.py
 """
 
 from ml_collections import ConfigDict

@@ -76,9 +76,16 @@ def init_gates(
     (3, 12)
     """
     keys = jax.random.split(key, num_gates)
-    return jnp.concatenate(
-        [initializer(k, (rows, hidden_size), dtype) for k in keys], axis=-1
-    )
+    shape = (rows, hidden_size)
+    return jnp.concatenate([draw(initializer, k, shape, dtype) for k in keys], axis=-1)
+
+
+def draw(
+    initializer: Initializer, key: Array, shape: tuple[int, int], dtype: DTypeLike
+) -> Array:
+    """Draw a matrix in float32 at least: the QR of ``orthogonal`` knows no bfloat16."""
+    wide = jnp.dtype(dtype) if jnp.finfo(dtype).bits > 32 else jnp.dtype("float32")
+    return initializer(key, shape, wide).astype(dtype)
 
 
 def project(x: Array, w: Array, dtype: DTypeLike) -> Array:

@@ -8,7 +8,7 @@ from jax import Array
 from jax.nn.initializers import Initializer, lecun_normal, orthogonal
 from jax.typing import DTypeLike
 
-from lstm_jax.cells.base import Cell, Params, add_bias, check_size, project
+from lstm_jax.cells.base import Cell, Params, add_bias, check_size, draw, project
 
 
 class RNNCarry(NamedTuple):
@@ -76,8 +76,8 @@ def rnn(
         check_size("input_size", input_size)
         key_ih, key_hh = jax.random.split(key)
         return {
-            "w_ih": input_init(key_ih, (input_size, hidden_size), dtype),
-            "w_hh": recurrent_init(key_hh, (hidden_size, hidden_size), dtype),
+            "w_ih": draw(input_init, key_ih, (input_size, hidden_size), dtype),
+            "w_hh": draw(recurrent_init, key_hh, (hidden_size, hidden_size), dtype),
             "b": jnp.zeros(hidden_size, dtype),
         }
 

@@ -38,7 +38,7 @@ def expected_row(kind, real, *, bidirectional, score):
         case "first_last":
             return np.concatenate([real[0], real[-1]])
         case "attention":
-            scores = real @ score["kernel"][:, 0] + score["bias"][0]
+            scores = real @ score["kernel"][:, 0]
             weights = np.exp(scores - scores.max())
             return (weights / weights.sum()) @ real
     raise AssertionError(f"{kind}: no expectation is written for it")
