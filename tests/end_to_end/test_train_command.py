@@ -197,3 +197,10 @@ def test_importing_the_package_leaves_the_process_alone(process_environment):
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=process_environment(), capture_output=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_help_is_no_mistake(train_command):
+    process = train_command("--help", "--noprepare_host")
+    printed, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert "--config" in printed and "--workdir" in printed
