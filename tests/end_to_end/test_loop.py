@@ -263,12 +263,18 @@ def test_patience_stops_a_run_and_the_best_epoch_is_tested(
     assert (last["split"], last["step"], last["epoch"]) == ("test", 10, 1)
 
 
-def test_three_classes_are_learned_and_tested(tiny_config, small, tmp_path):
-    config = tiny_config({**small, "train.epochs": 1}, classes=3)
+@pytest.mark.parametrize(
+    "changes", [{}, {"data.ngram_order": 2, "model.dtype": "bfloat16"}]
+)
+def test_three_classes_are_learned_and_tested(tiny_config, small, tmp_path, changes):
+    config = tiny_config({**small, "train.epochs": 1, **changes}, classes=3)
     summary = train_and_evaluate(config, tmp_path)
     assert summary["test"]["count"] == 19
-    logits = checkpoint(tmp_path, "best", STEPS_PER_EPOCH)
-    assert {x.shape[-1] for name, x in logits.items() if "logits" in name} == {3}
+    params = checkpoint(tmp_path, "best", STEPS_PER_EPOCH)
+    last = [x for name, x in params.items() if "logits" in name or "ngrams" in name]
+    assert {x.shape[-1] for x in last} == {3}
+    assert len(last) == (4 if changes else 2)
+    assert {x.dtype for x in params.values()} == {np.dtype("float32")}
 
 
 def test_one_logit_for_three_classes_is_refused(tiny_config, tmp_path):
