@@ -4,13 +4,14 @@ Single settings are changed by ``--config.optim.learning_rate=1e-3``.  Running t
 same command again goes on where a stopped run stood.
 """
 
+import re
 import sys
 
 from lstm_jax.host import prepare_host
 
 # Flags are parsed later: a process must be prepared before the rest is imported.
-_AS_IT_IS = {"--noprepare_host", "--prepare_host=false", "--prepare_host=False"}
-if __name__ == "__main__" and not _AS_IT_IS.intersection(sys.argv):
+_AS_IT_IS = re.compile(r"--?(noprepare_host|prepare_host=(0|f|false))", re.IGNORECASE)
+if __name__ == "__main__" and not any(map(_AS_IT_IS.fullmatch, sys.argv)):
     prepare_host()
 
 import difflib
@@ -49,32 +50,37 @@ flags.DEFINE_bool(
 def main(argv: list[str]) -> int:
     """Run the program; 0 on success, 2 after a user's mistake."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
+    logging.getLogger("lstm_jax").setLevel(logging.INFO)
     try:
         config = read_flags(argv)
+        if config is None:
+            return 0
         if _DISTRIBUTED.value:
             jax.distributed.initialize(
                 _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
             )
         workdir = Path(_WORKDIR.value or f"runs/{config.name}")
-        if (workdir / "summary.json").exists():
-            print(f"{workdir} holds a finished run; nothing is trained again.")
+        finished = (workdir / "summary.json").exists()
         summary = train_and_evaluate(config, workdir)
         if jax.process_index() == 0:
+            if finished:
+                print(f"{workdir} holds a finished run; nothing was trained again.")
             report = write_report(workdir, f"python {shlex.join(argv)}")
             show(summary, report)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except SystemExit:
-        return 0  # only --help leaves like this, and says 1
     except KeyboardInterrupt:
-        print("Stopped; the same command goes on from here.", file=sys.stderr)
+        print(
+            "Stopped; the same command goes on from the last checkpoint.",
+            file=sys.stderr,
+        )
         return 130
     return 0
 
 
-def read_flags(argv: list[str]) -> Config:
-    """Parse the command line.
+def read_flags(argv: list[str]) -> Config | None:
+    """Parse the command line; None when it asked for help and has got it.
 
     Raises:
       UserError: a flag, a config file or a setting is not as expected.
@@ -83,6 +89,8 @@ def read_flags(argv: list[str]) -> Config:
     try:
         rest = flags.FLAGS(argv)
         settings = None if _CONFIG.value is None else _CONFIG.value.to_dict()
+    except SystemExit:  # after --help, with status 1
+        return None
     except (flags.Error, AttributeError, KeyError, OSError, SyntaxError) as error:
         raise UserError(explain(argv, error)) from error
     if len(rest) > 1:

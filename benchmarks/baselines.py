@@ -1,6 +1,8 @@
 """Linear baselines on the split of IMDB that the networks train on.
 
-    python benchmarks/baselines.py results/baselines.json
+    python benchmarks/baselines.py results/baselines.json [GROUPS]
+
+GROUPS is a file as for ``data.validation_groups``.
 
 Bags of words and of n-grams with logistic regression (scikit-learn, the ``[test]``
 extra): what a network has to beat to be worth its time.  They learn from the same

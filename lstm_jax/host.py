@@ -1,7 +1,7 @@
 """Prepare the process for training on a CPU, before JAX starts.
 
-Two things make a recurrent network 1.5 to 2.5 times faster on a CPU, and both
-must be set before JAX starts or even before the process does:
+Two things make a recurrent network faster on a CPU, and both must be set before JAX
+starts or even before the process does:
 
 * One XLA device a core.  A scan is a chain of small products; splitting each of
   them over the cores costs more than it gains, splitting the batch does not.

@@ -43,6 +43,11 @@ class DataConfig:
         at_least("data.max_length", self.max_length, 1)
         between("data.ngram_order", self.ngram_order, 0, 3)
         between("data.num_buckets", self.num_buckets, 1, 64)
+        if self.source != "files" and (self.train_file or self.test_file):
+            raise UserError(
+                'data.source: expected "files" with data.train_file or data.test_file, '
+                f"got {self.source!r}"
+            )
         if self.source == "files" and not self.train_file:
             raise UserError(
                 'data.train_file: expected a path when data.source is "files", got ""'

@@ -1,5 +1,6 @@
 """A corpus made ready to train on: split, tokenized, truncated."""
 
+import hashlib
 import logging
 from pathlib import Path
 from typing import NamedTuple
@@ -58,6 +59,15 @@ class Datasets(NamedTuple):
     test: Encoded | None
     widths: np.ndarray
 
+    def digest(self) -> str:
+        """A short name for what is learned from: other reviews, another digest."""
+        digest = hashlib.sha256()
+        for text in self.corpus.train.texts:
+            digest.update(text.encode("utf-8", errors="replace") + b"\0")
+        for part in (self.train, self.val):
+            digest.update(part.lengths.tobytes() + part.labels.tobytes())
+        return digest.hexdigest()[:16]
+
 
 def load_datasets(config: DataConfig, *, num_logits: int, text_dir: Path) -> Datasets:
     """Load, split and tokenize.
@@ -72,11 +82,12 @@ def load_datasets(config: DataConfig, *, num_logits: int, text_dir: Path) -> Dat
       UserError: the data is not as the settings say.
     """
     corpus = load_corpus(config)
-    if corpus.train.groups is None:
+    if corpus.train.groups is None and not corpus.notice:
         logger.warning(
             "Validation is a random split: reviews of one subject may stand on both "
             "sides of it, which flatters a model that memorises. Name a file of groups "
-            "in data.validation_groups to hold out whole groups."
+            "in data.validation_groups (or, for files, data.group_column) to hold out "
+            "whole groups."
         )
     train_rows, val_rows = split_validation(corpus.train, config.validation_fraction)
     train, val = _pick(corpus.train, train_rows), _pick(corpus.train, val_rows)

@@ -1,5 +1,7 @@
 """Where arrays live: batches split over all devices, everything else copied."""
 
+import logging
+
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
@@ -8,6 +10,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from lstm_jax.data.batches import Batch
 from lstm_jax.errors import UserError
 from lstm_jax.training.state import PyTree
+
+logger = logging.getLogger(__name__)
 
 
 def make_data_mesh(*batch_sizes: int) -> Mesh:
@@ -26,9 +30,15 @@ def make_data_mesh(*batch_sizes: int) -> Mesh:
     count = jax.device_count()
     if jax.process_count() == 1:
         count = next(n for n in range(count, 0, -1) if _splits(batch_sizes, n))
+        if count < jax.device_count():
+            logger.warning(
+                "%d of %d devices are used: batches of %s cannot be split over more",
+                *(count, jax.device_count(), batch_sizes),
+            )
     elif not _splits(batch_sizes, count):
         raise UserError(
-            "train.batch_size, train.eval_batch_size: expected multiples of the "
+            "train.batch_size (of one optim.accumulation_steps part) and "
+            "train.eval_batch_size: expected multiples of the "
             f"number of devices ({count}), got {batch_sizes}"
         )
     devices = jax.devices()[:count]

@@ -36,7 +36,7 @@ class Logbook:
         _drop_lines_after(workdir.metrics, step)
         self._lines = workdir.metrics.open("a", encoding="utf-8")
         self._events = tensorboardX.SummaryWriter(
-            str(workdir.path), purge_step=step + 1 if step else None
+            str(workdir.path), purge_step=step + 1
         )
 
     def write(self, split: str, step: int, epoch: int, **values: float) -> None:

@@ -39,6 +39,7 @@ class Progress:
     """Where a run stands; saved with every checkpoint.
 
     Attributes:
+      data: the digest of the reviews that the run learns from.
       step: steps taken.
       epochs: epochs finished.
       best_epoch: the epoch of the best validation so far, counted from 1; 0 is none.
@@ -51,6 +52,7 @@ class Progress:
       tally: sums that are not in the log yet.
     """
 
+    data: str = ""
     step: int = 0
     epochs: int = 0
     best_epoch: int = 0

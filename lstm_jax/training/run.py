@@ -7,6 +7,7 @@ import optax
 from jax.sharding import Mesh
 
 from lstm_jax.data.datasets import Datasets, load_datasets, save_text
+from lstm_jax.errors import UserError
 from lstm_jax.models.build import build_classifier, example_inputs
 from lstm_jax.models.classifier import TextClassifier
 from lstm_jax.training.checkpoints import Checkpoints, Snapshot
@@ -68,7 +69,9 @@ def set_up(config: Config, workdir: Workdir, clock: Clock) -> tuple[Run, Snapsho
     learner = make_learner(config, data)
     checkpoints = Checkpoints(workdir.checkpoints, keep=config.train.keep_checkpoints)
     best = jax.device_get(evaluation_params(learner.first_state))
-    snapshot = checkpoints.restore(Snapshot(learner.first_state, best, Progress()))
+    start = Snapshot(learner.first_state, best, Progress(data=data.digest()))
+    snapshot = checkpoints.restore(start)
+    _check_data(snapshot.progress, start.progress)
     clock.go_on_from(snapshot.progress)
     logbook = Logbook(
         workdir,
@@ -77,6 +80,15 @@ def set_up(config: Config, workdir: Workdir, clock: Clock) -> tuple[Run, Snapsho
         notice=data.corpus.notice,
     )
     return Run(config, data, learner, checkpoints, logbook, clock), snapshot
+
+
+def _check_data(saved: Progress, now: Progress) -> None:
+    """Refuse to go on with other reviews: batches are told by their numbers."""
+    if saved.data != now.data:
+        raise UserError(
+            f"data: expected the reviews that this run began with ({saved.data}), got "
+            f"others ({now.data}); name another --workdir, or restore the files"
+        )
 
 
 def make_learner(config: Config, data: Datasets) -> Learner:

@@ -56,6 +56,9 @@ def make_train_step(
         gradient, sums = _accumulate(loss, state.params, parts, step_key)
         # Summed over reviews so far: the mean over the real ones.
         gradient = jax.tree.map(lambda g: g / jnp.maximum(sums.count, 1), gradient)
+        # The host looks at the loss alone: a broken gradient has to show in it.
+        whole = jnp.isfinite(optax.tree.norm(gradient))
+        sums = sums._replace(loss=jnp.where(whole, sums.loss, jnp.nan))
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         average = state.average

@@ -87,16 +87,14 @@ def _versions() -> dict[str, str]:
 
 def _commit() -> str:
     """The commit of the source tree, "" when it is not one."""
-    folder = Path(__file__).parent
-    command = [
-        "git",
-        "-C",
-        str(folder),
-        "describe",
-        "--always",
-        "--dirty",
-        "--abbrev=12",
-    ]
+    here = Path(__file__)
+    git = ["git", "-C", str(here.parent)]
+    # Installed inside somebody's repository, this file is not one of theirs.
+    ours = _output([*git, "ls-files", here.name])
+    return ours and _output([*git, "describe", "--always", "--dirty", "--abbrev=12"])
+
+
+def _output(command: list[str]) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):

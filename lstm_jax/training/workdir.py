@@ -29,9 +29,9 @@ class Workdir:
 
     def is_started(self) -> bool:
         """Whether there is a checkpoint or an outcome of these settings."""
-        return self.config.exists() and (
-            self.summary.exists() or any(self.checkpoints.glob("[0-9]*"))
-        )
+        # A folder that is being written has more in its name than a number.
+        saved = (path.name.isdigit() for path in self.checkpoints.glob("*"))
+        return self.config.exists() and (self.summary.exists() or any(saved))
 
 
 def claim(workdir: Workdir, settings: dict[str, Any]) -> None:

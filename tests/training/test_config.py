@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from lstm_jax.data.config import DataConfig
 from lstm_jax.errors import UserError
 from lstm_jax.training.config import (
     Config,
@@ -185,3 +186,9 @@ def test_differences_name_what_was_changed_added_and_removed():
         "seed: 0 -> 5",
         "train.new: None -> 'x'",
     ]
+
+
+@pytest.mark.parametrize("name", ["train_file", "test_file"])
+def test_files_of_another_source_are_not_ignored(name):
+    with pytest.raises(UserError, match='data.source: expected "files" .*imdb_reviews'):
+        DataConfig(**{name: "reviews.csv"})

@@ -199,3 +199,23 @@ def test_eight_reviews_are_learned_by_heart(data):
         state, sums = step(state, batch)
     assert float(sums.correct) == 8
     assert float(sums.loss) / 8 < 0.1
+
+
+class SteepModel:
+    """Its loss is finite at w = 0, and its gradient is not."""
+
+    def apply(self, variables, token_ids, *inputs, **how):
+        root = jnp.sqrt(variables["params"]["w"])
+        return jnp.broadcast_to(root, (1, len(token_ids), 1))
+
+    def combine(self, parts):
+        return parts[0]
+
+
+def test_a_gradient_that_is_not_finite_shows_in_the_loss(data):
+    optimizer = optax.sgd(0.1)
+    step = make_train_step(SteepModel(), optimizer, KEY)
+    for w, finite in [(0.0, False), (1.0, True)]:
+        state = create_state({"w": jnp.array(w)}, optimizer, average=False)
+        _, sums = jax.jit(step)(state, batch_of(data, [0, 1, 2]))
+        assert bool(jnp.isfinite(sums.loss)) == finite

@@ -121,3 +121,12 @@ def test_a_file_that_is_not_json_is_a_users_mistake(tmp_path, content):
     with pytest.raises(UserError, match="expected JSON, got") as error:
         read_json(path)
     assert str(path) in str(error.value)
+
+
+def test_a_checkpoint_that_was_being_written_is_none(tmp_path):
+    workdir = Workdir(tmp_path)
+    claim(workdir, {"seed": 0})
+    (workdir.checkpoints / "8.orbax-checkpoint-tmp-17").mkdir(parents=True)
+    assert not workdir.is_started()
+    (workdir.checkpoints / "4").mkdir()
+    assert workdir.is_started()
