@@ -38,6 +38,8 @@ class Logbook:
         self._events = tensorboardX.SummaryWriter(
             str(workdir.path), purge_step=step + 1
         )
+        if notice:
+            self._events.add_text("notice", notice)
 
     def write(self, split: str, step: int, epoch: int, **values: float) -> None:
         """Write one measurement of ``split`` ("train", "val" or "test")."""
