@@ -5,7 +5,7 @@ this is not IMDB, and its numbers say nothing about IMDB.
 
     python train.py --config configs/offline.py
 
-Expected: over 95 % test accuracy after about two minutes on two CPU cores.
+Expected: over 95 % test accuracy after about a minute on two CPU cores.
 """
 
 from ml_collections import ConfigDict
