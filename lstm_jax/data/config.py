@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from lstm_jax.checks import at_least, between, choice
+from lstm_jax.data.tokenizer import TOKENS
 from lstm_jax.errors import UserError
 
 SOURCES = ("imdb_reviews", "synthetic_reviews", "files")
@@ -27,6 +28,7 @@ class DataConfig:
     # A text file whose line i is the group of train record i: whole groups
     # (movies) are held out.  "" uses the groups the source has.
     validation_groups: str = ""
+    tokens: str = "words_and_marks"  # "words" leaves out punctuation and line breaks
     vocab_size: int = 20_000  # with the padding, unknown and newline tokens
     max_length: int = 400  # tokens kept of a review
     truncate: str = "head_tail"  # head_tail: the first quarter, then the end
@@ -36,6 +38,7 @@ class DataConfig:
     def __post_init__(self) -> None:
         """Refuse what cannot be run."""
         choice("data.source", self.source, SOURCES)
+        choice("data.tokens", self.tokens, TOKENS)
         choice("data.truncate", self.truncate, TRUNCATIONS)
         between("data.validation_fraction", self.validation_fraction, 0.001, 0.9)
         # Three tokens of 20 bits: an n-gram fits a 64-bit number.

@@ -106,7 +106,7 @@ def load_datasets(config: DataConfig, *, num_logits: int, text_dir: Path) -> Dat
 
 def learn_text(train: Reviews, config: DataConfig, num_logits: int) -> Text:
     """Learn the vocabulary, and the n-grams when there are to be any."""
-    tokenizer = train_tokenizer(train.texts, config.vocab_size)
+    tokenizer = train_tokenizer(train.texts, config.vocab_size, tokens=config.tokens)
     if not config.ngram_order:
         return Text(tokenizer, no_ngrams(num_logits))
     ngrams = learn_ngrams(

@@ -10,19 +10,31 @@ from lstm_jax.errors import UserError
 
 PAD, UNKNOWN = "[PAD]", "[UNK]"
 PAD_ID, UNKNOWN_ID = 0, 1
+TOKENS = ("words_and_marks", "words")
 
-# Line breaks, as markup or as such, become one newline token.
-_LINE_BREAKS = Regex(r"(?:\s*<br\s*/?>\s*|[ \t]*[\r\n]+[ \t]*)+")
-# A newline, a word with its apostrophes, or one punctuation mark.
-_TOKEN = Regex(r"\n|\w+(?:'\w+)*|[^\w\s]")
+_WORD = r"\w+(?:'\w+)*"  # with its apostrophes
+# What is replaced before a text is cut, by what, and what is then a token.
+_RULES = {
+    # Line breaks, as markup or as such, become one newline token.
+    "words_and_marks": (
+        r"(?:\s*<br\s*/?>\s*|[ \t]*[\r\n]+[ \t]*)+",
+        "\n",
+        rf"\n|{_WORD}|[^\w\s]",
+    ),
+    # Tags go, and so does whatever is no word.
+    "words": (r"</?\w[^<>]*>", " ", _WORD),
+}
 
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
+def train_tokenizer(
+    texts: Iterable[str], vocab_size: int, *, tokens: str = "words_and_marks"
+) -> Tokenizer:
     r"""Learn the vocabulary: the most frequent words of ``texts``, lower case.
 
     Args:
       texts: training texts, and no others.
       vocab_size: entries at most, "[PAD]" (0) and "[UNK]" (1) included.
+      tokens: "words_and_marks" keeps punctuation and line breaks, "words" does not.
 
     Returns:
       A tokenizer; words that were not seen become "[UNK]".
@@ -32,7 +44,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
       >>> tokenizer.encode("Don't<br />go").tokens
       ["don't", '\n', '[UNK]']
     """
-    learner = _word_level({})
+    learner = _word_level({}, tokens)
     learner.train_from_iterator(
         texts,
         trainers.WordLevelTrainer(
@@ -41,7 +53,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     )
     # Rebuilt from the vocabulary alone: the trainer marks the two names as special,
     # and a review that spells out "[PAD]" would become padding.
-    return _word_level(learner.get_vocab())
+    return _word_level(learner.get_vocab(), tokens)
 
 
 def encode(tokenizer: Tokenizer, texts: list[str]) -> list[np.ndarray]:
@@ -84,10 +96,11 @@ def load_tokenizer(path: Path) -> Tokenizer:
         raise UserError(f"{path}: expected a tokenizer file, got: {error}") from error
 
 
-def _word_level(vocab: dict[str, int]) -> Tokenizer:
+def _word_level(vocab: dict[str, int], tokens: str) -> Tokenizer:
+    replaced, by, token = _RULES[tokens]
     tokenizer = Tokenizer(models.WordLevel(vocab=vocab, unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.Sequence(
-        [normalizers.Replace(_LINE_BREAKS, "\n"), normalizers.Lowercase()]
+        [normalizers.Replace(Regex(replaced), by), normalizers.Lowercase()]
     )
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(_TOKEN, "removed", invert=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(token), "removed", invert=True)
     return tokenizer

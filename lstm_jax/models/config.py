@@ -7,6 +7,7 @@ from lstm_jax.checks import at_least, between, choice
 from lstm_jax.kernels import IMPLEMENTATIONS
 from lstm_jax.models.pooling import POOLINGS
 
+INPUTS = ("embedding", "one_hot")
 DTYPES = ("float32", "bfloat16")
 
 
@@ -14,8 +15,12 @@ DTYPES = ("float32", "bfloat16")
 class ModelConfig:
     """The classifier, from the embedding up."""
 
-    cell: str = "lstm"
+    # "embedding": a trained vector a word; "one_hot": the word itself.
+    inputs: str = "embedding"
     embedding_size: int = 64
+    embedding_file: str = ""  # pretrained vectors, in the text format of GloVe
+    train_embedding: bool = True  # False: the vectors stay as they begin
+    cell: str = "lstm"
     hidden_size: int = 64  # of one direction
     num_layers: int = 1
     bidirectional: bool = True
@@ -25,6 +30,8 @@ class ModelConfig:
     num_logits: int = 1
     word_dropout_rate: float = 0.0  # words replaced by the unknown token
     embedding_dropout_rate: float = 0.0  # of features, all along a review
+    input_dropout_rate: float = 0.0  # of a layer's inputs, all along a review
+    recurrent_dropout_rate: float = 0.0  # of its hidden state, all along a review
     layer_dropout_rate: float = 0.0  # between stacked layers
     head_dropout_rate: float = 0.0  # after pooling and after the hidden layer
     ngram_share: float = 0.5  # of the logits, when data.ngram_order is above 0
@@ -34,6 +41,7 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run."""
+        choice("model.inputs", self.inputs, INPUTS)
         choice("model.cell", self.cell, CELLS)
         choice("model.pooling", self.pooling, POOLINGS)
         choice("model.dtype", self.dtype, DTYPES)
@@ -43,6 +51,6 @@ class ModelConfig:
         at_least("model.head_size", self.head_size, 0)
         between("model.ngram_share", self.ngram_share, 0.0, 1.0)
         between("model.num_logits", self.num_logits, 0, 1)
-        for name in ("word", "embedding", "layer", "head"):
+        for name in ("word", "embedding", "input", "recurrent", "layer", "head"):
             field_name = f"{name}_dropout_rate"
             between(f"model.{field_name}", getattr(self, field_name), 0.0, 0.99)

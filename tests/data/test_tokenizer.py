@@ -24,9 +24,9 @@ def random_texts(seed, count=30):
     return [" ".join(rng.choices(WORDS, k=rng.randint(1, 25))) for _ in range(count)]
 
 
-def tokens_of(text):
+def tokens_of(text, tokens="words_and_marks"):
     """Tokens of ``text`` by a tokenizer that has seen all of it."""
-    return train_tokenizer([text], 1000).encode(text).tokens
+    return train_tokenizer([text], 1000, tokens=tokens).encode(text).tokens
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +40,20 @@ def test_text_becomes_lower_case():
 
 def test_each_punctuation_mark_is_one_token():
     assert tokens_of('Well... "no"!?') == list(["well", *"...", '"', "no", *'"!?'])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Well... DON'T!<br /><br />Go", "well don't go"),
+        ('<a href="x.html">a link</a>,\nend', "a link end"),
+        ("2 < 3 and 5 > 4 <3", "2 3 and 5 4 3"),
+        ("cut <br", "cut br"),
+        ("?! ... <br/>", ""),
+    ],
+)
+def test_words_alone_have_no_tags_and_no_punctuation(text, words):
+    assert tokens_of(text, "words") == words.split()
 
 
 def test_apostrophes_stay_inside_their_word():
