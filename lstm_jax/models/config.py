@@ -4,10 +4,17 @@ from dataclasses import dataclass
 
 from lstm_jax.cells import CELLS
 from lstm_jax.checks import at_least, between, choice
+from lstm_jax.errors import UserError
 from lstm_jax.kernels import IMPLEMENTATIONS
 from lstm_jax.models.pooling import POOLINGS
 
 INPUTS = ("embedding", "one_hot")
+_OF_VECTORS = (
+    "embedding_file",
+    "train_embedding",
+    "embedding_dropout_rate",
+    "input_dropout_rate",
+)
 DTYPES = ("float32", "bfloat16")
 
 
@@ -54,3 +61,16 @@ class ModelConfig:
         for name in ("word", "embedding", "input", "recurrent", "layer", "head"):
             field_name = f"{name}_dropout_rate"
             between(f"model.{field_name}", getattr(self, field_name), 0.0, 0.99)
+        if self.inputs == "one_hot":
+            self._refuse_embedding()
+
+    def _refuse_embedding(self) -> None:
+        """Refuse settings of vectors where there are none."""
+        plain = ModelConfig()
+        for name in _OF_VECTORS:
+            got, expected = getattr(self, name), getattr(plain, name)
+            if got != expected:
+                raise UserError(
+                    f"model.{name}: expected {expected!r} where model.inputs is "
+                    f'"one_hot", which has no vectors, got {got!r}'
+                )
