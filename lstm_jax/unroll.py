@@ -6,7 +6,14 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from lstm_jax.cells.base import Carry, Cell, Params, is_one_hot, product_dtype
+from lstm_jax.cells.base import (
+    Carry,
+    Cell,
+    Params,
+    is_one_hot,
+    product_dtype,
+    project,
+)
 from lstm_jax.kernels import IMPLEMENTATIONS, KERNELS
 from lstm_jax.kernels.scan import keep
 
@@ -34,7 +41,8 @@ def unroll(
       lengths: integers ``[B]``, the real steps of each sequence, which come
         first; None means all T.  Whatever stands in the padding changes nothing.
       h_mask: ``[B, H]``, multiplied with the hidden state where the gates read it:
-        recurrent dropout with one mask a sequence (Gal & Ghahramani, 2016).
+        recurrent dropout with one mask a sequence (Gal & Ghahramani, 2016).  It is
+        taken as a constant.
       reverse: run from the last step to the first.  The padding then comes
         first and the carry is held over it, so nothing needs to be flipped;
         ``ys[t]`` belongs to ``xs[t]``.
@@ -65,6 +73,7 @@ def unroll(
         carry = _initial_carry(cell, params, xs)
     mask = None if lengths is None else time_mask(lengths, xs.shape[0])
     kernel = KERNELS["scan" if implementation == "auto" else implementation]
+    h_mask = None if h_mask is None else jax.lax.stop_gradient(h_mask)
     how = {"h_mask": h_mask, "reverse": reverse, "unroll": unroll}
     return kernel(cell, params, carry, xs, mask, **how)
 
@@ -109,7 +118,8 @@ def trace(
         """A step that shows its gates and its carry."""
         x, real = inputs
         z = cell.project(params, x, carry.h.dtype)
-        gates = cell.gates(params, carry._replace(h=carry.h.astype(dtype)), z)
+        u = project(carry.h.astype(dtype), params["w_hh"], z.dtype)
+        gates = cell.gates(params, z, u)
         new = cell.update(carry, gates)
         seen = (gates, new)
         if real is None:

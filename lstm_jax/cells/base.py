@@ -8,11 +8,12 @@ Shapes, here and in every cell file: ``B`` batch (any leading dimensions, or
 none), ``D`` input features, ``H`` hidden features.  Parameters are a plain dict
 of arrays, a carry is a NamedTuple of arrays ``[B, H]``.
 
-A step has three parts, so that a loop may do the first for all steps at once and
-show what the second computes:
+A step has four parts, of which the cell gives three.  All of its products are in two
+of them, so that a kernel may order them as it likes:
 
-* ``project(params, x, dtype) -> z``: what the input alone adds to the gates.
-* ``gates(params, carry, z) -> gates``: the only part that multiplies ``carry.h``.
+* ``project(params, x, dtype) -> z``: what the input adds, a product with ``w_ih``.
+* ``u = h @ w_hh``: what the hidden state adds; no cell computes it another way.
+* ``gates(params, z, u) -> gates``: elementwise.
 * ``update(carry, gates) -> carry``: elementwise.
 
 What ``step``, made of them, promises:
@@ -47,8 +48,7 @@ class Cell(NamedTuple):
       init: ``(key, input_size, dtype=float32) -> params``.
       initial_carry: ``(batch_shape, dtype=float32) -> carry`` of zeros.
       project: ``(params, x, dtype) -> z``, with any leading dimensions.
-      gates: ``(params, carry, z) -> gates``, a NamedTuple of arrays ``[B, H]``; the
-        product with ``carry.h`` runs in its dtype and is added up in that of z.
+      gates: ``(params, z, u) -> gates``, a NamedTuple of arrays ``[B, H]``.
       update: ``(carry, gates) -> carry``, a NamedTuple with a field ``h``.
       output_size: the width of ``h``, which is the output ``y``.
 
@@ -66,7 +66,7 @@ class Cell(NamedTuple):
     init: Callable[..., Params]
     initial_carry: Callable[..., Carry]
     project: Callable[[Params, Array, DTypeLike], Array]
-    gates: Callable[[Params, Carry, Array], Any]
+    gates: Callable[[Params, Array, Array], Any]
     update: Callable[[Carry, Any], Carry]
     output_size: int
 
@@ -94,8 +94,8 @@ class Cell(NamedTuple):
             nowhere else (Gal & Ghahramani, 2016).
         """
         h = carry.h if h_mask is None else carry.h * h_mask.astype(carry.h.dtype)
-        gates = self.gates(params, carry._replace(h=h.astype(dtype)), z)
-        carry = self.update(carry, gates)
+        u = project(h.astype(dtype), params["w_hh"], z.dtype)
+        carry = self.update(carry, self.gates(params, z, u))
         return carry, carry.h.astype(dtype)
 
 

@@ -66,8 +66,8 @@ def gru_cell(params: Params, carry: GRUCarry, x: Array) -> tuple[GRUCarry, Array
     """
     a = gru_project(params, x, carry.h.dtype)
     dtype = product_dtype(params, x)
-    gates = gru_gates(params, carry._replace(h=carry.h.astype(dtype)), a)
-    carry = gru_update(carry, gates)
+    u = project(carry.h.astype(dtype), params["w_hh"], a.dtype)
+    carry = gru_update(carry, gru_gates(params, a, u))
     return carry, carry.h.astype(dtype)
 
 
@@ -76,9 +76,8 @@ def gru_project(params: Params, x: Array, dtype: DTypeLike) -> Array:
     return add_bias(project(x, params["w_ih"], dtype), params["b"])
 
 
-def gru_gates(params: Params, carry: GRUCarry, a: Array) -> GRUGates:
-    """The gates of a step, from ``a`` and ``h @ w_hh``."""
-    u = project(carry.h, params["w_hh"], a.dtype)
+def gru_gates(params: Params, a: Array, u: Array) -> GRUGates:
+    """The gates of a step, from what input and hidden state add."""
     a_r, a_z, a_n = jnp.split(a, 3, axis=-1)
     u_r, u_z, u_n = jnp.split(u, 3, axis=-1)
     r, z = jax.nn.sigmoid(a_r + u_r), jax.nn.sigmoid(a_z + u_z)

@@ -68,8 +68,8 @@ def lstm_cell(params: Params, carry: LSTMCarry, x: Array) -> tuple[LSTMCarry, Ar
     """
     z = lstm_project(params, x, carry.c.dtype)
     dtype = product_dtype(params, x)
-    gates = lstm_gates(params, carry._replace(h=carry.h.astype(dtype)), z)
-    carry = lstm_update(carry, gates)
+    u = project(carry.h.astype(dtype), params["w_hh"], z.dtype)
+    carry = lstm_update(carry, lstm_gates(params, z, u))
     return carry, carry.h.astype(dtype)
 
 
@@ -78,10 +78,10 @@ def lstm_project(params: Params, x: Array, dtype: DTypeLike) -> Array:
     return add_bias(project(x, params["w_ih"], dtype), params["b"])
 
 
-def lstm_gates(params: Params, carry: LSTMCarry, z: Array) -> LSTMGates:
-    """The gates of a step, from ``z + h @ w_hh``."""
-    z += project(carry.h, params["w_hh"], z.dtype)
-    i, f, g, o = jnp.split(z, 4, axis=-1)
+def lstm_gates(params: Params, z: Array, u: Array) -> LSTMGates:
+    """The gates of a step, from what input and hidden state add."""
+    del params  # the bias is in z
+    i, f, g, o = jnp.split(z + u, 4, axis=-1)
     sigmoid = jax.nn.sigmoid
     return LSTMGates(sigmoid(i), sigmoid(f), jnp.tanh(g), sigmoid(o))
 

@@ -52,8 +52,8 @@ def rnn_cell(params: Params, carry: RNNCarry, x: Array) -> tuple[RNNCarry, Array
     """
     z = rnn_project(params, x, carry.h.dtype)
     dtype = product_dtype(params, x)
-    gates = rnn_gates(params, carry._replace(h=carry.h.astype(dtype)), z)
-    carry = rnn_update(carry, gates)
+    u = project(carry.h.astype(dtype), params["w_hh"], z.dtype)
+    carry = rnn_update(carry, rnn_gates(params, z, u))
     return carry, carry.h.astype(dtype)
 
 
@@ -62,9 +62,10 @@ def rnn_project(params: Params, x: Array, dtype: DTypeLike) -> Array:
     return add_bias(project(x, params["w_ih"], dtype), params["b"])
 
 
-def rnn_gates(params: Params, carry: RNNCarry, z: Array) -> RNNGates:
+def rnn_gates(params: Params, z: Array, u: Array) -> RNNGates:
     """The new hidden state, which no gate guards."""
-    return RNNGates(jnp.tanh(z + project(carry.h, params["w_hh"], z.dtype)))
+    del params  # the bias is in z
+    return RNNGates(jnp.tanh(z + u))
 
 
 def rnn_update(carry: RNNCarry, gates: RNNGates) -> RNNCarry:
