@@ -5,6 +5,7 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.nn.initializers import normal
 
 from lstm_jax.data.tokenizer import UNKNOWN_ID
 from lstm_jax.errors import UserError
@@ -40,6 +41,8 @@ def build_classifier(
         )
     fields["num_logits"] = config.num_logits or num_classes
     del fields["embedding_file"]  # it is read by now
+    if stddev := fields.pop("embedding_stddev"):
+        fields["embedding_init"] = normal(stddev)
     if vectors is not None:
         fields["embedding_init"] = lambda key, shape, dtype: jnp.asarray(vectors, dtype)
     return TextClassifier(
