@@ -18,6 +18,7 @@ def get_config() -> ConfigDict:
     config = keras_lstm_200.get_config()
     config.name = "keras_lstm_500"
     config.data.max_length = 500
+    config.data.num_buckets = 4
     config.model.embedding_size = 32
     config.optim.optimizer = "rmsprop"
     config.train.monitor = "accuracy"
