@@ -92,17 +92,23 @@ def main(argv: list[str]) -> None:
 def run_peer(
     config: Config, library: str, workdir: Path, epochs: int | None
 ) -> dict[str, Any]:
-    """Train the peer, test its best epoch, and put the result together."""
+    """Train the peer, or go on with it, and test its best epoch."""
     record = open_record(workdir, dataclasses.asdict(config), config.train.monitor)
     data = load(config)
     peer = make_peer(config, library, data)
     last = min(epochs or config.train.epochs, config.train.epochs)
     if len(record.epochs) < last and not record.stopped(config.train.patience):
         peer.fit(record, last)
-    test = data.test
-    if test is None:
+    return summarize(peer, config, data, record)
+
+
+def summarize(
+    peer: Peer, config: Config, data: Datasets, record: Record
+) -> dict[str, Any]:
+    """Test the best epoch; the result of a run."""
+    if data.test is None:
         raise UserError("data: expected a corpus with a test split")
-    scores = {name: round(x, 6) for name, x in peer.evaluate(record, test).items()}
+    test = peer.evaluate(record, data.test)
     return {
         **describe(peer, config),
         "counts": {"train": len(data.train.labels), "val": len(data.val.labels)},
@@ -111,7 +117,11 @@ def run_peer(
         "epochs": record.epochs,
         "best_epoch": record.best_epoch,
         "val": record.epochs[record.best_epoch - 1]["val"],
-        "test": {**scores, "count": len(test.labels)},
+        "test": {
+            "loss": round(test["loss"], 6),
+            "accuracy": round(test["accuracy"], 6),
+            "count": len(data.test.labels),
+        },
         "seconds": seconds_of(record),
     }
 

@@ -173,3 +173,14 @@ def test_a_run_of_other_settings_is_not_gone_on_with(tmp_path):
     record.add(1.0, 1.0, {"loss": 1.0, "accuracy": 0.5})
     with pytest.raises(UserError, match="seed: 0 -> 1; name another --workdir"):
         published.open_record(tmp_path, {"seed": 1}, "loss")
+
+
+def test_word_vectors_are_of_the_words_that_the_tokenizer_cuts(tmp_path):
+    pytest.importorskip("gensim", reason="in no extra but [bench]")
+    word_vectors = importlib.import_module("word_vectors")
+    words = word_vectors.cut_words(["Don't<br />GO!", ""], "words")
+    assert words == [["don't", "go"], []]
+
+    path = tmp_path / "vectors.txt"
+    word_vectors.write_vectors(path, words[0], np.array([[1, 2], [3, 0.5]]))
+    assert path.read_text() == "don't 1.00000 2.00000\ngo 3.00000 0.50000\n"
