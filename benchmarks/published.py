@@ -13,7 +13,6 @@ where a stopped run stood.  With ``--steps`` nothing is trained: steps are timed
 import dataclasses
 import importlib
 import json
-import os
 import platform
 import statistics
 import sys
@@ -54,6 +53,7 @@ class Peer(Protocol):
 
     name: str
     packages: tuple[str, ...]
+    threads: int
     num_parameters: int
     facts: dict[str, Any]
 
@@ -186,7 +186,7 @@ def describe(peer: Peer, config: Config) -> dict[str, Any]:
         "seed": config.seed,
         "num_parameters": peer.num_parameters,
         **peer.facts,
-        "device": f"{_cpu()}, {len(os.sched_getaffinity(0))} threads",
+        "device": f"{_cpu()}, {peer.threads} threads",
         "versions": {"python": platform.python_version(), **versions},
     }
 

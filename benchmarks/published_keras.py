@@ -28,6 +28,7 @@ class KerasPeer:
     Attributes:
       name: the library and its version.
       packages: whose versions matter.
+      threads: that it computes on.
       facts: what else there is to report.
     """
 
@@ -36,6 +37,7 @@ class KerasPeer:
         backend = keras.backend.backend()
         self.name = f"Keras {keras.__version__} on {_BACKENDS.get(backend, backend)}"
         self.packages = ("keras", backend)
+        self.threads = len(os.sched_getaffinity(0))
         self.facts: dict[str, Any] = {}
         self._started = time.perf_counter()
         self._config, self._data = config, data

@@ -81,6 +81,7 @@ class TorchPeer:
     Attributes:
       name: the library and its version.
       packages: whose versions matter.
+      threads: that it computes on.
       facts: what else there is to report.
     """
 
@@ -88,6 +89,7 @@ class TorchPeer:
         """Build the model and its optimizer."""
         self.name = f"PyTorch {torch.__version__.partition('+')[0]}"
         self.packages = ("torch",)
+        self.threads = torch.get_num_threads()
         self.facts: dict[str, Any] = {}
         self._started = time.perf_counter()
         self._config, self._data = config, data
