@@ -92,12 +92,13 @@ def explain_run(folder: Path) -> Explanations | None:
     """Explain what a run has learned; read it, once it stands in its folder.
 
     Returns:
-      The explanations, or None for a run of a version that left no examples.
+      The explanations, or None where a run left no examples (as older versions do)
+      or no checkpoints (they may have been deleted).
     """
     workdir = Workdir(folder)
     if workdir.explanations.exists():
         return load_explanations(workdir.explanations)
-    if not workdir.examples.exists():
+    if not (workdir.examples.exists() and workdir.checkpoints.is_dir()):
         return None
     examples = read_json(workdir.examples)
     explanations = explain(Predictor.from_workdir(folder, batch_size=256), examples)

@@ -19,7 +19,7 @@ from lstm_jax.plots.style import (
     set_title,
 )
 
-_NUM_BINS = 10
+NUM_BINS = 10
 
 
 def draw_calibration(judged: Judged, summary: dict[str, Any]) -> Figure:
@@ -33,7 +33,7 @@ def draw_calibration(judged: Judged, summary: dict[str, Any]) -> Figure:
     figure = new_figure(height=6.4)
     upper, lower = figure.subplots(2, sharex=True, height_ratios=[3, 1])
     set_title(figure, f"Calibration, {judged.title}", summary)
-    _draw_reliability(upper, calibration(chance, came_true, _NUM_BINS))
+    _draw_reliability(upper, calibration(chance, came_true, NUM_BINS))
     _draw_counts(lower, chance)
     add_legend(lower, handles=upper.get_legend_handles_labels()[0])
     event, outcome = _event(judged.label_names)
@@ -72,9 +72,9 @@ def _draw_reliability(axes: Axes, bins: Bins) -> None:
 
 
 def _draw_counts(axes: Axes, chance: np.ndarray) -> None:
-    counts, edges = np.histogram(chance, _NUM_BINS, (0.0, 1.0))
+    counts, edges = np.histogram(chance, NUM_BINS, (0.0, 1.0))
     bars = axes.bar(
-        *(100 * edges[:-1], counts, 100 / _NUM_BINS),
+        *(100 * edges[:-1], counts, 100 / NUM_BINS),
         align="edge",
         color=BLUE,
         edgecolor="white",

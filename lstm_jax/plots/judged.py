@@ -28,6 +28,11 @@ class Judged(NamedTuple):
     max_length: int
 
     @property
+    def num_classes(self) -> int:
+        """Two or more."""
+        return len(self.label_names)
+
+    @property
     def title(self) -> str:
         """How the reviews are named in a title."""
         return f"{len(self.labels):,} {self.name} reviews"

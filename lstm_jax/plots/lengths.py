@@ -37,7 +37,7 @@ def draw_lengths(judged: Judged, summary: dict[str, Any]) -> Figure:
     numbers, edges = equal_bins(lengths, _NUM_BINS)
     bins = binned(numbers, np.log(lengths), right, len(edges) - 1)
     low, high = interval(bins.share, bins.count)
-    axes = new_figure(height=5.0).add_subplot()
+    axes = new_figure(height=5.2).add_subplot()
     set_title(axes, f"Accuracy by length, {judged.title}", summary)
     set_labels(axes, "Tokens in the review", "Accuracy (% of reviews)")
     _use_lengths(axes)
@@ -59,11 +59,11 @@ def draw_lengths(judged: Judged, summary: dict[str, Any]) -> Figure:
     if judged.max_length < lengths.max():
         name = f"cut to {judged.max_length:,} from here on"
         axes.axvline(judged.max_length, color=VERMILLION, linestyle="--", label=name)
-    add_legend(axes)
+    add_legend(axes, columns=2)
     fewest, most = bins.count.min(), bins.count.max()
     each = f"{fewest:,}" if fewest == most else f"{fewest:,} to {most:,}"
     add_note(axes, f"{each} reviews at each point.")
-    axes.set_ylim(top=min(100.5, 100 * high.max() + 2))
+    axes.set_ylim(top=min(100.5, axes.get_ylim()[1]))
     return figure_of(axes)
 
 
