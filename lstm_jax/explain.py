@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from tokenizers import Encoding
 
 from lstm_jax._trace import trace  # stands in for lstm_jax.unroll.trace
 from lstm_jax.cells import CELLS
@@ -41,10 +42,7 @@ def occlusions(predictor: Predictor, texts: Sequence[str]) -> list[Occlusion]:
     ends = np.cumsum([1 + len(t) for t in tried])
     parts = np.split(logits, ends[:-1])
     return [
-        Occlusion(
-            np.array(e.offsets, np.int32).reshape(-1, 2),
-            _effects(part, len(e.ids), r, t),
-        )
+        Occlusion(_spans(e), _effects(part, len(e.ids), r, t))
         for e, part, r, t in zip(encodings, parts, read, tried, strict=True)
     ]
 
@@ -79,12 +77,11 @@ def gates(predictor: Predictor, text: str) -> dict[str, np.ndarray]:
 def read(predictor: Predictor, text: str) -> Reading:
     """Read ``text`` token by token."""
     encoding = predictor.trained.text.tokenizer.encode(text)
+    spans = [text[start:stop] for start, stop in _spans(encoding)]
     words = [
-        f"({text[slice(*span)]})" if token == UNKNOWN_ID else text[slice(*span)]
-        for token, span in zip(encoding.ids, encoding.offsets, strict=True)
+        f"({span})" if token == UNKNOWN_ID else span or "\N{RETURN SYMBOL}"
+        for token, span in zip(encoding.ids, spans, strict=True)
     ]
-    # A line break is a token too.
-    words = [word if word.strip() else "\N{RETURN SYMBOL}" for word in words]
     return Reading(words, running_logits(predictor, text), gates(predictor, text))
 
 
@@ -119,6 +116,15 @@ def _positions_read(predictor: Predictor, length: int) -> np.ndarray:
     """The tokens that are left when a text is cut."""
     config = predictor.trained.config.data
     return truncate(np.arange(length), config.max_length, config.truncate)
+
+
+def _spans(encoding: Encoding) -> np.ndarray:
+    """Where each token stands in the text; a line break, at its beginning."""
+    spans = np.array(encoding.offsets, np.int32).reshape(-1, 2)
+    # Its markup is replaced before the text is cut: what it covers means nothing.
+    breaks = np.array([token == "\n" for token in encoding.tokens], bool)
+    spans[breaks, 1] = spans[breaks, 0]
+    return spans
 
 
 def _each(ids: np.ndarray, positions: np.ndarray) -> list[np.ndarray]:

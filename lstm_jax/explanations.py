@@ -13,7 +13,8 @@ class Occlusion(NamedTuple):
     """What each word of a text does.
 
     Attributes:
-      spans: int32 ``[T, 2]``, where each token begins and ends in the text.
+      spans: int32 ``[T, 2]``, where each token begins and ends in the text;
+        empty for a line break.
       effects: float32 ``[T, K]``, what each logit loses when the token is replaced
         by the unknown one; NaN for tokens that are cut away before the network.
     """

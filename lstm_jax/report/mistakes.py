@@ -12,7 +12,7 @@ from lstm_jax.explanations import Occlusion
 from lstm_jax.measures import predicted, probabilities, scores
 
 # Shares of the strongest effect in a review, from which on a word is marked.
-_LEVELS = (0.15, 0.35, 0.7)
+_LEVELS = (0.2, 0.45, 0.75)
 _NUM_OPEN = 3
 _BREAK = re.compile(r"\s*(?:<br\s*/?>\s*)+", re.IGNORECASE)
 
@@ -53,8 +53,8 @@ def _legend(label_names: Sequence[str]) -> str:
         f'<span class="p3">blue, solid line</span> {one}; '
         f'<span class="n3">orange, dashed line</span> {other}. '
         "The stronger, the darker and thicker, measured by the strongest word of the "
-        "review. Of long reviews, the tokens in the middle are cut away before the "
-        "network reads them.</p>\n"
+        "review. Tokens that are cut away before the network reads a long review are "
+        "left out.</p>\n"
     )
 
 
@@ -96,7 +96,7 @@ def mark(text: str, occlusion: Occlusion, one: int, other: int) -> str:
             continue
         for n in tokens:
             start, stop = occlusion.spans[n].tolist()
-            if not text[start:stop].strip():
+            if start == stop:
                 continue  # a line break: part of what stands between two words
             parts.append(_between(text[end:start]))
             parts.append(_word(text[start:stop], float(effects[n]), highest))
