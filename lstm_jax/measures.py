@@ -127,8 +127,17 @@ def precision_recall(positive: np.ndarray, score: np.ndarray) -> Curve | None:
 
 def calibration(chance: np.ndarray, came_true: np.ndarray, num_bins: int) -> Bins:
     """Compare chances with what happened, in bins of equal width from 0 to 1."""
-    bins = np.minimum((chance * num_bins).astype(int), num_bins - 1)
-    return binned(bins, chance, came_true, num_bins)
+    return binned(chance_bins(chance, num_bins), chance, came_true, num_bins)
+
+
+def chance_bins(chance: np.ndarray, num_bins: int) -> np.ndarray:
+    """The bin of each chance; one between two bins belongs to the lower.
+
+    >>> chance_bins(np.array([0.0, 0.5, 0.51, 1.0]), 2).tolist()
+    [0, 0, 1, 1]
+    """
+    edges = np.linspace(0.0, 1.0, num_bins + 1)
+    return np.searchsorted(edges[1:-1], chance)
 
 
 def binned(

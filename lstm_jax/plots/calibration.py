@@ -6,7 +6,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lstm_jax.measures import Bins, calibration, calibration_error, chances, interval
+from lstm_jax.measures import (
+    Bins,
+    calibration,
+    calibration_error,
+    chance_bins,
+    chances,
+    interval,
+)
 from lstm_jax.plots.judged import Judged
 from lstm_jax.plots.style import (
     BLUE,
@@ -72,9 +79,10 @@ def _draw_reliability(axes: Axes, bins: Bins) -> None:
 
 
 def _draw_counts(axes: Axes, chance: np.ndarray) -> None:
-    counts, edges = np.histogram(chance, NUM_BINS, (0.0, 1.0))
+    counts = np.bincount(chance_bins(chance, NUM_BINS), minlength=NUM_BINS)
+    width = 100 / NUM_BINS
     bars = axes.bar(
-        *(100 * edges[:-1], counts, 100 / NUM_BINS),
+        *(width * np.arange(NUM_BINS), counts, width),
         align="edge",
         color=BLUE,
         edgecolor="white",

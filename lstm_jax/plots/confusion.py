@@ -30,7 +30,8 @@ def draw_confusion(judged: Judged, summary: dict[str, Any]) -> Figure:
     set_title(axes, f"Confusion matrix, {judged.title}", summary)
     set_labels(axes, "Predicted class", "True class")
     image = axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
-    bar = figure.colorbar(image, ax=axes, format=PercentFormatter(1.0, symbol=""))
+    percent = PercentFormatter(1.0, symbol="")
+    bar = figure.colorbar(image, ax=axes, format=percent, fraction=0.046, pad=0.04)
     bar.set_label("Share of the true class (%)", fontsize=13)
     bar.ax.tick_params(labelsize=12)
     rotation = 0 if size <= 4 else 60

@@ -88,7 +88,13 @@ def _draw_running(axes: Axes, logits: np.ndarray, label_names: list[str]) -> Non
         axes.set_ylabel(f"P({label_names[1]})\nso far (%)", fontsize=12)
     else:
         axes.set_ylabel("Probability\nso far (%)", fontsize=12)
-        axes.legend(fontsize=10, ncols=3, frameon=False, loc="upper left")
+        axes.legend(
+            loc="lower center",
+            bbox_to_anchor=(0.5, 1.0),
+            ncols=3,
+            fontsize=11,
+            frameon=False,
+        )
 
 
 def _draw_map(axes: Axes, values: np.ndarray, name: str) -> None:
