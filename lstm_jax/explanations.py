@@ -1,7 +1,7 @@
 """``explanations.npz``: what was found out about a trained model, as plain arrays."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
@@ -54,7 +54,7 @@ class Explanations(NamedTuple):
 def save_explanations(explanations: Explanations, path: Path) -> None:
     """Write an ``explanations.npz``, whole or not at all."""
     short = explanations.short
-    arrays = {
+    arrays: dict[str, Any] = {
         "word_logits": explanations.word_logits,
         "words": np.array(short.words, str),
         "running_logits": short.logits,

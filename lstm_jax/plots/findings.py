@@ -67,5 +67,5 @@ def _words(
 ) -> Words | None:
     tokenizer = load_tokenizer(workdir.tokenizer)
     counts = predictions.word_counts
-    names = [tokenizer.id_to_token(n) for n in range(len(counts))]
+    names = [tokenizer.id_to_token(n) or "" for n in range(len(counts))]
     return choose_words(names, counts, explanations.word_logits)

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.legend import Legend
 from matplotlib.transforms import ScaledTranslation
 
 # Of the palette of Okabe and Ito, which colour-blind readers can tell apart.
@@ -63,12 +64,12 @@ def add_grid(axes: Axes) -> None:
 
 def add_legend(
     axes: Axes, *, columns: int = 3, handles: Sequence[Any] | None = None
-) -> None:
+) -> Legend:
     """Rows below the name of the x axis, where no line can run behind them."""
     if handles is None:
         handles = axes.get_legend_handles_labels()[0]
     below = ScaledTranslation(0, -0.55, figure_of(axes).dpi_scale_trans)
-    axes.legend(
+    return axes.legend(
         handles=handles,
         loc="upper center",
         bbox_to_anchor=(0.5, 0.0),

@@ -93,8 +93,7 @@ def draw_words(words: Words, summary: dict[str, Any], label_names: list[str]) ->
     add_grid(axes)
     for sign, label in ((1, label_names[1]), (-1, label_names[0])):
         _draw_cloud(axes, words, sign, label)
-    add_legend(axes, columns=2)
-    for handle in axes.get_legend().legend_handles:
+    for handle in filter(None, add_legend(axes, columns=2).legend_handles):
         handle.set(alpha=1.0, sizes=[60])
     note = (
         f"The {_NUM_NAMED} extreme words of each sign that occur {FEWEST_TO_NAME} times"

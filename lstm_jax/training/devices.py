@@ -1,5 +1,6 @@
 """Where arrays live: batches split over all devices, everything else copied."""
 
+import functools
 import logging
 
 import jax
@@ -89,6 +90,7 @@ def local_rows(rows: np.ndarray) -> np.ndarray:
     return rows[first : first + share]
 
 
+@functools.cache
 def batch_order(mesh: Mesh, size: int) -> np.ndarray:
     """Which row of a batch each row of the result of ``put_batch`` is.
 

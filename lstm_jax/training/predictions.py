@@ -59,7 +59,7 @@ def count_words(data: Encoded, vocab_size: int) -> np.ndarray:
 
 def save_predictions(predictions: Predictions, path: Path) -> None:
     """Write a ``predictions.npz``, whole or not at all."""
-    arrays = {"word_counts": predictions.word_counts}
+    arrays: dict[str, Any] = {"word_counts": predictions.word_counts}
     for name in ("val", "test"):
         split = getattr(predictions, name)
         if split is not None:
