@@ -22,6 +22,7 @@ def get_config() -> ConfigDict:
     config.data.truncate = "tail"
     config.data.validation_fraction = 0.2
     config.model.embedding_size = 64
+    config.model.embedding_stddev = 0.029  # Keras draws from -0.05 to 0.05
     config.model.hidden_size = 32
     config.model.bidirectional = False
     config.model.pooling = "last"

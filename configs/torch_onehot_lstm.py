@@ -19,6 +19,7 @@ def get_config() -> ConfigDict:
     config.name = "torch_onehot_lstm"
     config.data.validation_fraction = 0.1
     config.model.inputs = "one_hot"
+    config.model.embedding_stddev = 0.0
     config.model.hidden_size = 128
     config.optim.optimizer = "adam"
     config.train.batch_size = 32

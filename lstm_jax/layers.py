@@ -13,8 +13,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from lstm_jax.cells.base import Carry, Cell
-from lstm_jax.unroll import unroll
+from lstm_jax.cells.base import Carry, Cell, is_one_hot
+from lstm_jax.unroll import unroll as run_unroll
 
 
 class Layer(NamedTuple):
@@ -24,8 +24,8 @@ class Layer(NamedTuple):
       init: ``(key, input_size, dtype=float32) -> params``.
       initial_carry: ``(batch_shape, dtype=float32) -> carry``.
       apply: ``(params, xs, *, carry=None, lengths=None, key=None) -> (carry, ys)``,
-        xs ``[T, B, D]``, ys ``[T, B, output_size]``, 0 at padded steps.  ``key``
-        is for dropout between stacked layers; None leaves dropout out.
+        xs ``[T, B, D]`` or integers ``[T, B]``, ys ``[T, B, output_size]``, 0 at
+        padded steps.  ``key`` is for dropout; None leaves dropout out.
       output_size: the width of ``ys``.
     """
 
@@ -43,31 +43,70 @@ class BothCarries(NamedTuple):
 
 
 def one_way(
-    cell: Cell, *, reverse: bool = False, unroll: int = 1, implementation: str = "auto"
+    cell: Cell,
+    *,
+    reverse: bool = False,
+    input_dropout_rate: float = 0.0,
+    recurrent_dropout_rate: float = 0.0,
+    unroll: int = 1,
+    implementation: str = "auto",
 ) -> Layer:
-    """A layer that runs ``cell`` over time, see ``unroll`` for the arguments.
+    """A layer that runs ``cell`` over time.
 
-    >>> from lstm_jax import gru
-    >>> layer = one_way(gru(4))
-    >>> params = layer.init(jax.random.key(0), input_size=3)
-    >>> carry, ys = layer.apply(params, jnp.ones((7, 2, 3)))
-    >>> ys.shape
-    (7, 2, 4)
+    Args:
+      cell: the cell.
+      reverse: from the last step to the first, see ``unroll``.
+      input_dropout_rate: share of the features of ``xs`` that are dropped when
+        ``apply`` is given a ``key``, the same ones at every step.
+      recurrent_dropout_rate: share of the hidden state that the gates do not see,
+        the same at every step.
+      unroll: see ``unroll``.
+      implementation: see ``unroll``.
+
+    Raises:
+      ValueError: a rate out of range.
+
+    Source: one mask a sequence from Gal & Ghahramani (2016).
+
+    Example:
+      >>> from lstm_jax import gru
+      >>> layer = one_way(gru(4), recurrent_dropout_rate=0.2)
+      >>> params = layer.init(jax.random.key(0), input_size=3)
+      >>> xs = jnp.ones((7, 2, 3))
+      >>> carry, ys = layer.apply(params, xs, key=jax.random.key(1))
+      >>> ys.shape
+      (7, 2, 4)
     """
-    run = _runner(cell, reverse, unroll, implementation)
+    _check_rate("input_dropout_rate", input_dropout_rate)
+    _check_rate("recurrent_dropout_rate", recurrent_dropout_rate)
+    run = partial(
+        run_unroll,
+        cell,
+        reverse=reverse,
+        unroll=unroll,
+        implementation=implementation,
+    )
 
     def apply(params, xs, *, carry=None, lengths=None, key=None):
         """See ``Layer``."""
-        del key  # nothing random in here
-        return run(params, xs, carry=carry, lengths=lengths)
+        if key is None or not (input_dropout_rate or recurrent_dropout_rate):
+            return run(params, xs, carry=carry, lengths=lengths)
+        if is_one_hot(xs) and input_dropout_rate:
+            raise ValueError("input_dropout_rate: expected 0 for integer xs")
+        key_input, key_recurrent = jax.random.split(key)
+        xs = dropout(key_input, xs, input_dropout_rate, along=(0,))
+        h_mask = _recurrent_mask(key_recurrent, cell, xs, recurrent_dropout_rate)
+        return run(params, xs, carry=carry, lengths=lengths, h_mask=h_mask)
 
     return Layer(cell.init, cell.initial_carry, apply, cell.output_size)
 
 
-def bidirectional(
-    cell: Cell, *, unroll: int = 1, implementation: str = "auto"
-) -> Layer:
+def bidirectional(cell: Cell, **settings: Any) -> Layer:
     """A layer that runs ``cell`` both ways and puts the two outputs side by side.
+
+    Args:
+      cell: the cell.
+      **settings: of ``one_way``, for both directions; each draws its own dropout.
 
     Returns:
       A ``Layer`` with params ``{"forward": ..., "backward": ...}``, carry
@@ -83,8 +122,8 @@ def bidirectional(
       >>> ys.shape, carry.backward.h.shape
       ((7, 2, 8), (2, 4))
     """
-    run_forward = _runner(cell, False, unroll, implementation)
-    run_backward = _runner(cell, True, unroll, implementation)
+    forward = one_way(cell, **settings)
+    backward = one_way(cell, reverse=True, **settings)
 
     def init(key: Array, input_size: int, dtype: DTypeLike = jnp.float32) -> Any:
         """See ``Layer``."""
@@ -101,10 +140,12 @@ def bidirectional(
 
     def apply(params, xs, *, carry=None, lengths=None, key=None):
         """See ``Layer``."""
-        del key  # nothing random in here
         first, last = (None, None) if carry is None else carry
-        first, ys = run_forward(params["forward"], xs, carry=first, lengths=lengths)
-        last, zs = run_backward(params["backward"], xs, carry=last, lengths=lengths)
+        keys = (None, None) if key is None else jax.random.split(key)
+        run = partial(forward.apply, params["forward"], xs, lengths=lengths)
+        first, ys = run(carry=first, key=keys[0])
+        run = partial(backward.apply, params["backward"], xs, lengths=lengths)
+        last, zs = run(carry=last, key=keys[1])
         return BothCarries(first, last), jnp.concatenate([ys, zs], axis=-1)
 
     return Layer(init, initial_carry, apply, 2 * cell.output_size)
@@ -135,8 +176,7 @@ def stack(layers: Sequence[Layer], *, dropout_rate: float = 0.0) -> Layer:
     """
     if not layers:
         raise ValueError("layers: expected at least one, got none")
-    if not 0 <= dropout_rate < 1:
-        raise ValueError(f"dropout_rate: expected 0 <= rate < 1, got {dropout_rate}")
+    _check_rate("dropout_rate", dropout_rate)
     sizes = [layer.output_size for layer in layers]
 
     def init(key: Array, input_size: int, dtype: DTypeLike = jnp.float32) -> Any:
@@ -173,19 +213,32 @@ def stack(layers: Sequence[Layer], *, dropout_rate: float = 0.0) -> Layer:
     return Layer(init, initial_carry, apply, sizes[-1])
 
 
-def dropout(key: Array, x: Array, rate: float) -> Array:
+def dropout(key: Array, x: Array, rate: float, *, along: tuple[int, ...] = ()) -> Array:
     """Zero a share ``rate`` of ``x`` and scale up the rest (Srivastava et al., 2014).
+
+    Args:
+      key: of the draw.
+      x: any shape.
+      rate: in [0, 1).
+      along: axes along which the same is dropped everywhere.
 
     >>> dropout(jax.random.key(0), jnp.ones(3), 0.0).tolist()
     [1.0, 1.0, 1.0]
     """
     if rate == 0:
         return x
-    kept = jax.random.bernoulli(key, 1 - rate, x.shape)
+    shape = [1 if axis in along else size for axis, size in enumerate(x.shape)]
+    kept = jax.random.bernoulli(key, 1 - rate, shape)
     return jnp.where(kept, x / (1 - rate), jnp.zeros_like(x))
 
 
-def _runner(cell: Cell, reverse: bool, steps: int, implementation: str) -> Callable:
-    return partial(
-        unroll, cell, reverse=reverse, unroll=steps, implementation=implementation
-    )
+def _recurrent_mask(key: Array, cell: Cell, xs: Array, rate: float) -> Array | None:
+    if rate == 0:
+        return None
+    batch_shape = xs.shape[1:] if is_one_hot(xs) else xs.shape[1:-1]
+    return dropout(key, jnp.ones((*batch_shape, cell.output_size)), rate)
+
+
+def _check_rate(name: str, rate: float) -> None:
+    if not 0 <= rate < 1:
+        raise ValueError(f"{name}: expected 0 <= rate < 1, got {rate}")

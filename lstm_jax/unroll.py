@@ -1,11 +1,21 @@
 """Run a cell over a sequence: lengths, direction, and how it is computed."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from lstm_jax.cells.base import Carry, Cell, Params
+from lstm_jax.cells.base import (
+    Carry,
+    Cell,
+    Params,
+    is_one_hot,
+    product_dtype,
+    project,
+)
 from lstm_jax.kernels import IMPLEMENTATIONS, KERNELS
+from lstm_jax.kernels.scan import keep
 
 
 def unroll(
@@ -15,6 +25,7 @@ def unroll(
     *,
     carry: Carry | None = None,
     lengths: Array | None = None,
+    h_mask: Array | None = None,
     reverse: bool = False,
     unroll: int = 1,
     implementation: str = "auto",
@@ -24,10 +35,14 @@ def unroll(
     Args:
       cell: what ``lstm(H)``, ``gru(H)`` or ``rnn(H)`` gave.
       params: what ``cell.init`` gave.
-      xs: ``[T, B, D]``; B may be several dimensions, or none.
+      xs: ``[T, B, D]``; B may be several dimensions, or none.  Integers ``[T, B]``
+        stand for one-hot vectors of width D, which are never made.
       carry: the carry to start from; None starts from ``cell.initial_carry``.
       lengths: integers ``[B]``, the real steps of each sequence, which come
         first; None means all T.  Whatever stands in the padding changes nothing.
+      h_mask: ``[B, H]``, multiplied with the hidden state where the gates read it:
+        recurrent dropout with one mask a sequence (Gal & Ghahramani, 2016).  It is
+        taken as a constant.
       reverse: run from the last step to the first.  The padding then comes
         first and the carry is held over it, so nothing needs to be flipped;
         ``ys[t]`` belongs to ``xs[t]``.
@@ -52,12 +67,69 @@ def unroll(
       >>> ys.shape, bool((ys[2:, 1] == 0).all())
       ((7, 2, 4), True)
     """
-    _check(xs, lengths, unroll, implementation)
+    _check(cell, xs, lengths, h_mask)
+    _check_loop(unroll, implementation)
     if carry is None:
         carry = _initial_carry(cell, params, xs)
     mask = None if lengths is None else time_mask(lengths, xs.shape[0])
     kernel = KERNELS["scan" if implementation == "auto" else implementation]
-    return kernel(cell, params, carry, xs, mask, reverse=reverse, unroll=unroll)
+    h_mask = None if h_mask is None else jax.lax.stop_gradient(h_mask)
+    how = {"h_mask": h_mask, "reverse": reverse, "unroll": unroll}
+    return kernel(cell, params, carry, xs, mask, **how)
+
+
+def trace(
+    cell: Cell,
+    params: Params,
+    xs: Array,
+    *,
+    lengths: Array | None = None,
+    reverse: bool = False,
+) -> dict[str, Array]:
+    """What goes on inside: the gates and the carry at each step, to look at.
+
+    Args:
+      cell: the cell.
+      params: its parameters.
+      xs: ``[T, B, D]``, or integers ``[T, B]``.
+      lengths: integers ``[B]``, or None: every step is real.
+      reverse: from the last step to the first.
+
+    Returns:
+      By name, ``[T, B, H]`` each: the gates, then the fields of the carry after the
+      step.  0 at padded steps.
+
+    Raises:
+      ValueError: a shape that does not fit: "expected ..., got ...".
+
+    Example:
+      >>> from lstm_jax import lstm
+      >>> cell = lstm(hidden_size=4)
+      >>> params = cell.init(jax.random.key(0), input_size=3)
+      >>> seen = trace(cell, params, jnp.ones((7, 2, 3)))
+      >>> list(seen), seen["f"].shape
+      (['i', 'f', 'g', 'o', 'c', 'h'], (7, 2, 4))
+    """
+    _check(cell, xs, lengths, None)
+    mask = None if lengths is None else time_mask(lengths, xs.shape[0])
+    dtype = product_dtype(params, xs)
+
+    def step(carry: Carry, inputs: tuple[Array, Array | None]) -> tuple[Carry, Any]:
+        """A step that shows its gates and its carry."""
+        x, real = inputs
+        z = cell.project(params, x, carry.h.dtype)
+        u = project(carry.h.astype(dtype), params["w_hh"], z.dtype)
+        gates = cell.gates(params, z, u)
+        new = cell.update(carry, gates)
+        seen = (gates, new)
+        if real is None:
+            return new, seen
+        held = jax.tree.map(lambda a, b: keep(real, a, b), new, carry)
+        return held, jax.tree.map(lambda a: keep(real, a, 0), seen)
+
+    carry = _initial_carry(cell, params, xs)
+    _, (gates, carries) = jax.lax.scan(step, carry, (xs, mask), reverse=reverse)
+    return {**gates._asdict(), **carries._asdict()}
 
 
 def time_mask(lengths: Array, num_steps: int) -> Array:
@@ -72,7 +144,7 @@ def time_mask(lengths: Array, num_steps: int) -> Array:
 
 
 def _initial_carry(cell: Cell, params: Params, xs: Array) -> Carry:
-    carry = cell.initial_carry(xs.shape[1:-1], _carry_dtype(params))
+    carry = cell.initial_carry(_batch_shape(xs), _carry_dtype(params))
     # Made from xs, so that under shard_map it varies over the devices as xs does.
     return jax.tree.map(
         lambda a: a + jnp.zeros_like(xs, shape=a.shape, dtype=a.dtype), carry
@@ -85,20 +157,35 @@ def _carry_dtype(params: Params) -> jnp.dtype:
     return widest if jnp.finfo(widest).bits > 32 else jnp.dtype(jnp.float32)
 
 
-def _check(xs: Array, lengths: Array | None, unroll: int, implementation: str) -> None:
+def _batch_shape(xs: Array) -> tuple[int, ...]:
+    return xs.shape[1:] if is_one_hot(xs) else xs.shape[1:-1]
+
+
+def _check_loop(unroll: int, implementation: str) -> None:
     if implementation not in IMPLEMENTATIONS:
         raise ValueError(
             f"implementation: expected one of {IMPLEMENTATIONS}, got {implementation!r}"
         )
     if unroll < 1:
         raise ValueError(f"unroll: expected an integer >= 1, got {unroll}")
-    if xs.ndim < 2:
-        raise ValueError(f"xs: expected shape [T, B, D], got {xs.shape}")
+
+
+def _check(cell: Cell, xs: Array, lengths: Array | None, h_mask: Array | None) -> None:
+    if xs.ndim < (1 if is_one_hot(xs) else 2):
+        raise ValueError(
+            f"xs: expected shape [T, B, D], or integers [T, B], got {xs.shape}"
+        )
+    batch_shape = _batch_shape(xs)
+    hidden_shape = (*batch_shape, cell.output_size)
+    if h_mask is not None and h_mask.shape != hidden_shape:
+        raise ValueError(
+            f"h_mask: expected the shape of h, {hidden_shape}, got {h_mask.shape}"
+        )
     if lengths is None:
         return
-    if lengths.shape != xs.shape[1:-1]:
+    if lengths.shape != batch_shape:
         raise ValueError(
-            f"lengths: expected the batch shape of xs, {xs.shape[1:-1]}, "
+            f"lengths: expected the batch shape of xs, {batch_shape}, "
             f"got {lengths.shape}"
         )
     if not jnp.issubdtype(lengths.dtype, jnp.integer):

@@ -8,15 +8,24 @@ Shapes, here and in every cell file: ``B`` batch (any leading dimensions, or
 none), ``D`` input features, ``H`` hidden features.  Parameters are a plain dict
 of arrays, a carry is a NamedTuple of arrays ``[B, H]``.
 
-What ``step`` promises:
+A step has four parts, of which the cell gives three.  All of its products are in two
+of them, so that a kernel may order them as it likes:
+
+* ``project(params, x, dtype) -> z``: what the input adds, a product with ``w_ih``.
+* ``u = h @ w_hh``: what the hidden state adds; no cell computes it another way.
+* ``gates(params, z, u) -> gates``: elementwise.
+* ``update(carry, gates) -> carry``: elementwise.
+
+What ``step``, made of them, promises:
 
 * ``step(params, carry, x) -> (carry, y)``: ``functools.partial(step, params)``
-  is a body for ``jax.lax.scan``.
+  is a body for ``jax.lax.scan``.  ``y`` is the new ``carry.h`` in the dtype of ``x``.
 * The carry that comes out has the structure, shapes and dtypes of the one that
   went in.
 * The products run in the dtype of ``x`` (bfloat16 inputs make bfloat16
-  products) and are accumulated, like the carry, in the carry's dtype; ``y`` has
-  the dtype of ``x``.
+  products) and are accumulated, like the carry, in the carry's dtype.
+* Integers ``x [B]`` stand for one-hot vectors: the product is a row of ``w_ih``, and
+  the dtype that of the parameters.
 """
 
 from collections.abc import Callable
@@ -38,8 +47,10 @@ class Cell(NamedTuple):
     Attributes:
       init: ``(key, input_size, dtype=float32) -> params``.
       initial_carry: ``(batch_shape, dtype=float32) -> carry`` of zeros.
-      step: ``(params, carry, x) -> (carry, y)``, x ``[B, D]``, y ``[B, H]``.
-      output_size: the width of ``y``.
+      project: ``(params, x, dtype) -> z``, with any leading dimensions.
+      gates: ``(params, z, u) -> gates``, a NamedTuple of arrays ``[B, H]``.
+      update: ``(carry, gates) -> carry``, a NamedTuple with a field ``h``.
+      output_size: the width of ``h``, which is the output ``y``.
 
     Example:
       >>> import jax
@@ -54,8 +65,38 @@ class Cell(NamedTuple):
 
     init: Callable[..., Params]
     initial_carry: Callable[..., Carry]
-    step: Callable[[Params, Carry, Array], tuple[Carry, Array]]
+    project: Callable[[Params, Array, DTypeLike], Array]
+    gates: Callable[[Params, Array, Array], Any]
+    update: Callable[[Carry, Any], Carry]
     output_size: int
+
+    def step(self, params: Params, carry: Carry, x: Array) -> tuple[Carry, Array]:
+        """One step: x ``[B, D]``, or integers ``[B]``, to the next carry and y."""
+        z = self.project(params, x, carry.h.dtype)
+        return self.recur(params, carry, z, product_dtype(params, x))
+
+    def recur(
+        self,
+        params: Params,
+        carry: Carry,
+        z: Array,
+        dtype: DTypeLike,
+        h_mask: Array | None = None,
+    ) -> tuple[Carry, Array]:
+        """The rest of a step whose input has been projected.
+
+        Args:
+          params: the parameters.
+          carry: the carry.
+          z: what ``project`` gave, in the carry's dtype.
+          dtype: of the recurrent product and of y.
+          h_mask: ``[B, H]``, multiplied with h where the gates read it, and
+            nowhere else (Gal & Ghahramani, 2016).
+        """
+        h = carry.h if h_mask is None else carry.h * h_mask.astype(carry.h.dtype)
+        u = project(h.astype(dtype), params["w_hh"], z.dtype)
+        carry = self.update(carry, self.gates(params, z, u))
+        return carry, carry.h.astype(dtype)
 
 
 def init_gates(
@@ -89,8 +130,27 @@ def draw(
 
 
 def project(x: Array, w: Array, dtype: DTypeLike) -> Array:
-    """``x @ w`` with the product in x's dtype and the sum in ``dtype``."""
+    """``x @ w`` with the product in x's dtype and the sum in ``dtype``.
+
+    Integers stand for one-hot rows, whose product is a row of ``w``:
+
+    >>> w = jnp.arange(6.0).reshape(3, 2)
+    >>> project(jnp.array([2, 0]), w, "float32").tolist()
+    [[4.0, 5.0], [0.0, 1.0]]
+    """
+    if is_one_hot(x):
+        return w[x].astype(dtype)
     return jnp.matmul(x, w.astype(x.dtype), preferred_element_type=dtype)
+
+
+def is_one_hot(x: Array) -> bool:
+    """Whether ``x`` is one-hot vectors by their index, not the vectors."""
+    return jnp.issubdtype(x.dtype, jnp.integer)
+
+
+def product_dtype(params: Params, x: Array) -> jnp.dtype:
+    """The dtype that products run in: that of x, or of the parameters."""
+    return jnp.result_type(*jax.tree.leaves(params)) if is_one_hot(x) else x.dtype
 
 
 def add_bias(z: Array, b: Array) -> Array:

@@ -15,16 +15,23 @@ from lstm_jax.cells.base import (
     add_bias,
     check_size,
     init_gates,
+    product_dtype,
     project,
 )
-
-GATES = ("r", "z", "n")
 
 
 class GRUCarry(NamedTuple):
     """What a GRU remembers: the hidden state ``h [B, H]``."""
 
     h: Array
+
+
+class GRUGates(NamedTuple):
+    """Reset and update gate in (0, 1), and the candidate n in (-1, 1)."""
+
+    r: Array
+    z: Array
+    n: Array
 
 
 def gru_cell(params: Params, carry: GRUCarry, x: Array) -> tuple[GRUCarry, Array]:
@@ -43,7 +50,7 @@ def gru_cell(params: Params, carry: GRUCarry, x: Array) -> tuple[GRUCarry, Array
     Args:
       params: ``w_ih [D, 3H]``, ``w_hh [H, 3H]``, ``b [3H]``, ``b_hn [H]``.
       carry: ``h [B, H]``.
-      x: ``[B, D]``.
+      x: ``[B, D]``; integers ``[B]`` stand for one-hot vectors.
 
     Returns:
       The next carry, and ``y [B, H]`` in the dtype of ``x``.
@@ -57,15 +64,29 @@ def gru_cell(params: Params, carry: GRUCarry, x: Array) -> tuple[GRUCarry, Array
       >>> y.shape
       (2, 4)
     """
-    dtype = carry.h.dtype
-    a = add_bias(project(x, params["w_ih"], dtype), params["b"])
-    u = project(carry.h.astype(x.dtype), params["w_hh"], dtype)
+    a = gru_project(params, x, carry.h.dtype)
+    dtype = product_dtype(params, x)
+    u = project(carry.h.astype(dtype), params["w_hh"], a.dtype)
+    carry = gru_update(carry, gru_gates(params, a, u))
+    return carry, carry.h.astype(dtype)
+
+
+def gru_project(params: Params, x: Array, dtype: DTypeLike) -> Array:
+    """What the input adds to the gates: ``x @ w_ih + b``, ``[B, 3H]``."""
+    return add_bias(project(x, params["w_ih"], dtype), params["b"])
+
+
+def gru_gates(params: Params, a: Array, u: Array) -> GRUGates:
+    """The gates of a step, from what input and hidden state add."""
     a_r, a_z, a_n = jnp.split(a, 3, axis=-1)
     u_r, u_z, u_n = jnp.split(u, 3, axis=-1)
     r, z = jax.nn.sigmoid(a_r + u_r), jax.nn.sigmoid(a_z + u_z)
-    n = jnp.tanh(a_n + r * add_bias(u_n, params["b_hn"]))
-    h = (1 - z) * n + z * carry.h
-    return GRUCarry(h), h.astype(x.dtype)
+    return GRUGates(r, z, jnp.tanh(a_n + r * add_bias(u_n, params["b_hn"])))
+
+
+def gru_update(carry: GRUCarry, gates: GRUGates) -> GRUCarry:
+    """``h' = (1 - z) * n + z * h``."""
+    return GRUCarry((1 - gates.z) * gates.n + gates.z * carry.h)
 
 
 def gru(
@@ -115,4 +136,4 @@ def gru(
         """Zeros."""
         return GRUCarry(h=jnp.zeros((*batch_shape, hidden_size), dtype))
 
-    return Cell(init, initial_carry, gru_cell, hidden_size)
+    return Cell(init, initial_carry, gru_project, gru_gates, gru_update, hidden_size)

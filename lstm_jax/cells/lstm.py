@@ -15,10 +15,9 @@ from lstm_jax.cells.base import (
     add_bias,
     check_size,
     init_gates,
+    product_dtype,
     project,
 )
-
-GATES = ("i", "f", "g", "o")
 
 
 class LSTMCarry(NamedTuple):
@@ -26,6 +25,15 @@ class LSTMCarry(NamedTuple):
 
     c: Array
     h: Array
+
+
+class LSTMGates(NamedTuple):
+    """Input, forget and output gate in (0, 1), and the candidate g in (-1, 1)."""
+
+    i: Array
+    f: Array
+    g: Array
+    o: Array
 
 
 def lstm_cell(params: Params, carry: LSTMCarry, x: Array) -> tuple[LSTMCarry, Array]:
@@ -40,7 +48,7 @@ def lstm_cell(params: Params, carry: LSTMCarry, x: Array) -> tuple[LSTMCarry, Ar
     Args:
       params: ``w_ih [D, 4H]``, ``w_hh [H, 4H]``, ``b [4H]``.
       carry: ``c`` and ``h``, each ``[B, H]``.
-      x: ``[B, D]``.
+      x: ``[B, D]``; integers ``[B]`` stand for one-hot vectors.
 
     Returns:
       The next carry, and ``y [B, H]`` in the dtype of ``x``.
@@ -58,13 +66,30 @@ def lstm_cell(params: Params, carry: LSTMCarry, x: Array) -> tuple[LSTMCarry, Ar
       >>> ys.shape
       (7, 2, 4)
     """
-    dtype = carry.c.dtype
-    z = project(x, params["w_ih"], dtype)
-    z += project(carry.h.astype(x.dtype), params["w_hh"], dtype)
-    i, f, g, o = jnp.split(add_bias(z, params["b"]), 4, axis=-1)
-    c = jax.nn.sigmoid(f) * carry.c + jax.nn.sigmoid(i) * jnp.tanh(g)
-    h = jax.nn.sigmoid(o) * jnp.tanh(c)
-    return LSTMCarry(c, h), h.astype(x.dtype)
+    z = lstm_project(params, x, carry.c.dtype)
+    dtype = product_dtype(params, x)
+    u = project(carry.h.astype(dtype), params["w_hh"], z.dtype)
+    carry = lstm_update(carry, lstm_gates(params, z, u))
+    return carry, carry.h.astype(dtype)
+
+
+def lstm_project(params: Params, x: Array, dtype: DTypeLike) -> Array:
+    """What the input adds to the gates: ``x @ w_ih + b``, ``[B, 4H]``."""
+    return add_bias(project(x, params["w_ih"], dtype), params["b"])
+
+
+def lstm_gates(params: Params, z: Array, u: Array) -> LSTMGates:
+    """The gates of a step, from what input and hidden state add."""
+    del params  # the bias is in z
+    i, f, g, o = jnp.split(z + u, 4, axis=-1)
+    sigmoid = jax.nn.sigmoid
+    return LSTMGates(sigmoid(i), sigmoid(f), jnp.tanh(g), sigmoid(o))
+
+
+def lstm_update(carry: LSTMCarry, gates: LSTMGates) -> LSTMCarry:
+    """``c' = f * c + i * g`` and ``h' = o * tanh(c')``."""
+    c = gates.f * carry.c + gates.i * gates.g
+    return LSTMCarry(c, gates.o * jnp.tanh(c))
 
 
 def lstm(
@@ -118,4 +143,4 @@ def lstm(
         zeros = jnp.zeros((*batch_shape, hidden_size), dtype)
         return LSTMCarry(c=zeros, h=zeros)
 
-    return Cell(init, initial_carry, lstm_cell, hidden_size)
+    return Cell(init, initial_carry, lstm_project, lstm_gates, lstm_update, hidden_size)

@@ -8,11 +8,25 @@ from jax import Array
 from jax.nn.initializers import Initializer, lecun_normal, orthogonal
 from jax.typing import DTypeLike
 
-from lstm_jax.cells.base import Cell, Params, add_bias, check_size, draw, project
+from lstm_jax.cells.base import (
+    Cell,
+    Params,
+    add_bias,
+    check_size,
+    draw,
+    product_dtype,
+    project,
+)
 
 
 class RNNCarry(NamedTuple):
     """What an Elman network remembers: the hidden state ``h [B, H]``."""
+
+    h: Array
+
+
+class RNNGates(NamedTuple):
+    """No gate: the new hidden state itself."""
 
     h: Array
 
@@ -23,7 +37,7 @@ def rnn_cell(params: Params, carry: RNNCarry, x: Array) -> tuple[RNNCarry, Array
     Args:
       params: ``w_ih [D, H]``, ``w_hh [H, H]``, ``b [H]``.
       carry: ``h [B, H]``.
-      x: ``[B, D]``.
+      x: ``[B, D]``; integers ``[B]`` stand for one-hot vectors.
 
     Returns:
       The next carry, and ``y [B, H]`` in the dtype of ``x``.
@@ -36,11 +50,28 @@ def rnn_cell(params: Params, carry: RNNCarry, x: Array) -> tuple[RNNCarry, Array
       >>> y.shape
       (2, 4)
     """
-    dtype = carry.h.dtype
-    z = project(x, params["w_ih"], dtype)
-    z += project(carry.h.astype(x.dtype), params["w_hh"], dtype)
-    h = jnp.tanh(add_bias(z, params["b"]))
-    return RNNCarry(h), h.astype(x.dtype)
+    z = rnn_project(params, x, carry.h.dtype)
+    dtype = product_dtype(params, x)
+    u = project(carry.h.astype(dtype), params["w_hh"], z.dtype)
+    carry = rnn_update(carry, rnn_gates(params, z, u))
+    return carry, carry.h.astype(dtype)
+
+
+def rnn_project(params: Params, x: Array, dtype: DTypeLike) -> Array:
+    """``x @ w_ih + b``, ``[B, H]``."""
+    return add_bias(project(x, params["w_ih"], dtype), params["b"])
+
+
+def rnn_gates(params: Params, z: Array, u: Array) -> RNNGates:
+    """The new hidden state, which no gate guards."""
+    del params  # the bias is in z
+    return RNNGates(jnp.tanh(z + u))
+
+
+def rnn_update(carry: RNNCarry, gates: RNNGates) -> RNNCarry:
+    """Forget the old state whole."""
+    del carry
+    return RNNCarry(gates.h)
 
 
 def rnn(
@@ -87,4 +118,4 @@ def rnn(
         """Zeros."""
         return RNNCarry(h=jnp.zeros((*batch_shape, hidden_size), dtype))
 
-    return Cell(init, initial_carry, rnn_cell, hidden_size)
+    return Cell(init, initial_carry, rnn_project, rnn_gates, rnn_update, hidden_size)

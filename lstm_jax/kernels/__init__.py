@@ -1,7 +1,8 @@
 """Ways to run a cell over time; each equals the plain scan.
 
-A kernel is ``(cell, params, carry, xs, mask, reverse, unroll) -> (carry, ys)``
-with ``mask`` bool ``[T, B]`` (True: a real step) or None.
+A kernel is ``(cell, params, carry, xs, mask, h_mask, reverse, unroll) -> (carry,
+ys)`` with ``mask`` bool ``[T, B]`` (True: a real step) or None, and ``h_mask`` as in
+``Cell.recur``.
 """
 
 from lstm_jax.kernels.scan import scan as scan

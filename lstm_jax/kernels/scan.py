@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from lstm_jax.cells.base import Carry, Cell, Params
+from lstm_jax.cells.base import Carry, Cell, Params, is_one_hot, product_dtype
 
 
 def scan(
@@ -14,6 +14,7 @@ def scan(
     xs: Array,
     mask: Array | None,
     *,
+    h_mask: Array | None = None,
     reverse: bool = False,
     unroll: int = 1,
 ) -> tuple[Carry, Array]:
@@ -23,8 +24,9 @@ def scan(
       cell: the cell.
       params: its parameters.
       carry: the carry before the first step.
-      xs: ``[T, B, D]``.
+      xs: ``[T, B, D]``, or integers ``[T, B]``.
       mask: bool ``[T, B]``, True at real steps, or None: every step is real.
+      h_mask: see ``Cell.recur``.
       reverse: from the last step to the first; ``ys[t]`` still belongs to ``xs[t]``.
       unroll: steps in one iteration of the loop.
 
@@ -32,15 +34,22 @@ def scan(
       The last carry, and ``ys [T, B, H]``.  At a step that is not real the carry
       is held and ``y`` is 0.
     """
+    dtype, ready = product_dtype(params, xs), is_one_hot(xs)
+    if ready:
+        # Rows are gathered before the loop: inside it, the gradient of each step
+        # would be a table of all rows.
+        xs = cell.project(params, xs, carry.h.dtype)
 
     def step(carry: Carry, inputs: tuple[Array, Array | None]) -> tuple[Carry, Array]:
         """One step of the loop, or none where it is padding."""
         x, real = inputs
-        if real is None:
-            return cell.step(params, carry, x)
         # x is cleared before the products, not only masked after them: a NaN in
         # the padding would otherwise reach the weights as 0 * NaN in the gradient.
-        new, y = cell.step(params, carry, keep(real, x, 0))
+        x = x if real is None else keep(real, x, 0)
+        z = x if ready else cell.project(params, x, carry.h.dtype)
+        new, y = cell.recur(params, carry, z, dtype, h_mask)
+        if real is None:
+            return new, y
         held = jax.tree.map(lambda a, b: keep(real, a, b), new, carry)
         return held, keep(real, y, 0)
 

@@ -3,7 +3,9 @@
 import dataclasses
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
+from jax.nn.initializers import normal
 
 from lstm_jax.data.tokenizer import UNKNOWN_ID
 from lstm_jax.errors import UserError
@@ -12,7 +14,12 @@ from lstm_jax.models.config import ModelConfig
 
 
 def build_classifier(
-    config: ModelConfig, *, vocab_size: int, num_classes: int, num_ngrams: int = 0
+    config: ModelConfig,
+    *,
+    vocab_size: int,
+    num_classes: int,
+    num_ngrams: int = 0,
+    vectors: np.ndarray | None = None,
 ) -> TextClassifier:
     """Build the model.
 
@@ -21,6 +28,7 @@ def build_classifier(
       vocab_size: of the tokenizer.
       num_classes: of the data.
       num_ngrams: that the model reads beside the words; 0 is none.
+      vectors: ``[V, E]`` that the embedding begins with; None draws them.
 
     Raises:
       UserError: one logit is asked for, but there are more than two classes.
@@ -32,6 +40,11 @@ def build_classifier(
             f"{num_classes} classes, got 1"
         )
     fields["num_logits"] = config.num_logits or num_classes
+    del fields["embedding_file"]  # it is read by now
+    if stddev := fields.pop("embedding_stddev"):
+        fields["embedding_init"] = normal(stddev)
+    if vectors is not None:
+        fields["embedding_init"] = lambda key, shape, dtype: jnp.asarray(vectors, dtype)
     return TextClassifier(
         vocab_size=vocab_size, num_ngrams=num_ngrams, unknown_id=UNKNOWN_ID, **fields
     )

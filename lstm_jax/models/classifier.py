@@ -4,11 +4,15 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
+from jax.nn.initializers import Initializer, variance_scaling
 
 from lstm_jax.cells import CELLS
 from lstm_jax.layers import Layer, bidirectional, one_way, stack
 from lstm_jax.models.ngrams import NGramLogits
 from lstm_jax.models.pooling import Pool
+
+# What Flax itself draws an embedding from.
+EMBEDDING_INIT = variance_scaling(1.0, "fan_in", "normal", out_axis=0)
 
 
 class TextClassifier(nn.Module):
@@ -18,14 +22,15 @@ class TextClassifier(nn.Module):
 
         words [B, T] -> embedding [T, B, E] -> layers [T, B, F] -> pooling [B, P]
         -> (hidden layer) -> logits [B, K]
+        (with one-hot inputs the words go into the layers as they are)
         n-grams [B, G] -> weighted sum -> logits [B, K], mixed with those above
 
     Attributes:
       vocab_size: rows of the embedding.
       num_logits: ``K``: 1 for two classes by one logit, else one a class.
       unknown_id: the token that word dropout puts in a word's place.
-
       num_ngrams: rows of the n-gram table; 0 leaves the n-grams out.
+      embedding_init: draws the embedding, or gives pretrained vectors.
 
     The other attributes are those of ``ModelConfig``.
     """
@@ -34,8 +39,11 @@ class TextClassifier(nn.Module):
     num_logits: int
     unknown_id: int
     num_ngrams: int = 0
-    cell: str = "lstm"
+    embedding_init: Initializer = EMBEDDING_INIT
+    inputs: str = "embedding"
     embedding_size: int = 64
+    train_embedding: bool = True
+    cell: str = "lstm"
     hidden_size: int = 64
     num_layers: int = 1
     bidirectional: bool = True
@@ -43,6 +51,8 @@ class TextClassifier(nn.Module):
     head_size: int = 0
     word_dropout_rate: float = 0.0
     embedding_dropout_rate: float = 0.0
+    input_dropout_rate: float = 0.0
+    recurrent_dropout_rate: float = 0.0
     layer_dropout_rate: float = 0.0
     head_dropout_rate: float = 0.0
     ngram_share: float = 0.5
@@ -109,16 +119,27 @@ class TextClassifier(nn.Module):
         return jnp.stack(parts)
 
     def _embed(self, token_ids: Array, train: bool) -> Array:
+        """Vectors ``[T, B, E]``; the ids themselves where they stand for one-hot."""
         if train and self.word_dropout_rate:
             token_ids = self._drop_words(token_ids)
+        if self.inputs == "one_hot":
+            return token_ids
         embed = nn.Embed(
-            self.vocab_size, self.embedding_size, dtype=self.dtype, name="embedding"
+            self.vocab_size,
+            self.embedding_size,
+            dtype=self.dtype,
+            embedding_init=self.embedding_init,
+            name="embedding",
         )
+        xs = embed(token_ids)
+        if not self.train_embedding:
+            # The optimizer leaves it alone anyhow; so its gradient is not computed.
+            xs = jax.lax.stop_gradient(xs)
         # One mask a review, the same at each word (Gal & Ghahramani, 2016).
         drop = nn.Dropout(
             self.embedding_dropout_rate, broadcast_dims=(0,), deterministic=not train
         )
-        return drop(embed(token_ids))
+        return drop(xs)
 
     def _drop_words(self, token_ids: Array) -> Array:
         key = self.make_rng("dropout")
@@ -126,15 +147,24 @@ class TextClassifier(nn.Module):
         return jnp.where(dropped, self.unknown_id, token_ids)
 
     def _recur(self, xs: Array, lengths: Array, train: bool) -> Array:
-        layers = self._layers()
-        params = self.param("layers", layers.init, xs.shape[-1])
-        key = self.make_rng("dropout") if train and self.num_layers > 1 else None
+        layers, one_hot = self._layers(), self.inputs == "one_hot"
+        input_size = self.vocab_size if one_hot else xs.shape[-1]
+        params = self.param("layers", layers.init, input_size)
+        if one_hot:
+            # Numbers of words have no dtype to compute in: the weights give it.
+            params = jax.tree.map(lambda w: w.astype(self.dtype), params)
+        key = self.make_rng("dropout") if train else None
         return layers.apply(params, xs, lengths=lengths, key=key)[1]
 
     def _layers(self) -> Layer:
-        cell = CELLS[self.cell](self.hidden_size)
         build = bidirectional if self.bidirectional else one_way
-        layer = build(cell, unroll=self.unroll, implementation=self.implementation)
+        layer = build(
+            CELLS[self.cell](self.hidden_size),
+            input_dropout_rate=self.input_dropout_rate,
+            recurrent_dropout_rate=self.recurrent_dropout_rate,
+            unroll=self.unroll,
+            implementation=self.implementation,
+        )
         return stack([layer] * self.num_layers, dropout_rate=self.layer_dropout_rate)
 
     def _head(self, pooled: Array, train: bool) -> Array:

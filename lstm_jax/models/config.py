@@ -4,10 +4,18 @@ from dataclasses import dataclass
 
 from lstm_jax.cells import CELLS
 from lstm_jax.checks import at_least, between, choice
+from lstm_jax.errors import UserError
 from lstm_jax.kernels import IMPLEMENTATIONS
 from lstm_jax.models.pooling import POOLINGS
 
 INPUTS = ("embedding", "one_hot")
+_OF_VECTORS = (
+    "embedding_stddev",
+    "embedding_file",
+    "train_embedding",
+    "embedding_dropout_rate",
+    "input_dropout_rate",
+)
 DTYPES = ("float32", "bfloat16")
 
 
@@ -18,6 +26,7 @@ class ModelConfig:
     # "embedding": a trained vector a word; "one_hot": the word itself.
     inputs: str = "embedding"
     embedding_size: int = 64
+    embedding_stddev: float = 0.0  # of the vectors drawn; 0 is 1 / sqrt(their size)
     embedding_file: str = ""  # pretrained vectors, in the text format of GloVe
     train_embedding: bool = True  # False: the vectors stay as they begin
     cell: str = "lstm"
@@ -49,8 +58,22 @@ class ModelConfig:
         for name in ("embedding_size", "hidden_size", "num_layers", "unroll"):
             at_least(f"model.{name}", getattr(self, name), 1)
         at_least("model.head_size", self.head_size, 0)
+        between("model.embedding_stddev", self.embedding_stddev, 0.0, 10.0)
         between("model.ngram_share", self.ngram_share, 0.0, 1.0)
         between("model.num_logits", self.num_logits, 0, 1)
         for name in ("word", "embedding", "input", "recurrent", "layer", "head"):
             field_name = f"{name}_dropout_rate"
             between(f"model.{field_name}", getattr(self, field_name), 0.0, 0.99)
+        if self.inputs == "one_hot":
+            self._refuse_embedding()
+
+    def _refuse_embedding(self) -> None:
+        """Refuse settings of vectors where there are none."""
+        plain = ModelConfig()
+        for name in _OF_VECTORS:
+            got, expected = getattr(self, name), getattr(plain, name)
+            if got != expected:
+                raise UserError(
+                    f"model.{name}: expected {expected!r} where model.inputs is "
+                    f'"one_hot", which has no vectors, got {got!r}'
+                )

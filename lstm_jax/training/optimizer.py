@@ -1,5 +1,8 @@
 """The optimizer and its learning-rate schedule, from the settings."""
 
+from collections.abc import Collection
+from typing import Any
+
 import optax
 
 from lstm_jax.training.config import OptimConfig
@@ -30,11 +33,28 @@ def make_schedule(config: OptimConfig, num_steps: int) -> optax.Schedule:
 
 
 def make_optimizer(
-    config: OptimConfig, schedule: optax.Schedule
+    config: OptimConfig, schedule: optax.Schedule, *, frozen: Collection[str] = ()
 ) -> optax.GradientTransformation:
-    """Clipping, then the optimizer."""
+    """Clipping, then the optimizer.
+
+    Args:
+      config: the settings.
+      schedule: step -> learning rate.
+      frozen: top-level names of parameters that stay as they are; they have no
+        moments and do not count in the norm.
+    """
     clip = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
-    return optax.chain(*clip, _base_optimizer(config, schedule))
+    optimizer = optax.chain(*clip, _base_optimizer(config, schedule))
+    if not frozen:
+        return optimizer
+
+    def label(params: dict[str, Any]) -> dict[str, str]:
+        """Which of the two below each parameter belongs to."""
+        return {name: "fixed" if name in frozen else "trained" for name in params}
+
+    return optax.multi_transform(
+        {"trained": optimizer, "fixed": optax.set_to_zero()}, label
+    )
 
 
 def _base_optimizer(

@@ -1,15 +1,20 @@
 """What stays the same from a run's first step to its last, and how it is set up."""
 
+import logging
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import numpy as np
 import optax
 from jax.sharding import Mesh
 
 from lstm_jax.data.datasets import Datasets, load_datasets, save_text
+from lstm_jax.data.word_vectors import read_word_vectors
 from lstm_jax.errors import UserError
 from lstm_jax.models.build import build_classifier, example_inputs
 from lstm_jax.models.classifier import TextClassifier
+from lstm_jax.models.config import ModelConfig
 from lstm_jax.training.checkpoints import Checkpoints, Snapshot
 from lstm_jax.training.clock import Clock
 from lstm_jax.training.config import Config
@@ -20,6 +25,8 @@ from lstm_jax.training.progress import Progress
 from lstm_jax.training.state import TrainState, create_state, evaluation_params
 from lstm_jax.training.steps import EvalStep, TrainStep, make_eval_step, make_train_step
 from lstm_jax.training.workdir import Workdir
+
+logger = logging.getLogger(__name__)
 
 
 class Learner(NamedTuple):
@@ -99,12 +106,14 @@ def make_learner(config: Config, data: Datasets) -> Learner:
         vocab_size=data.text.tokenizer.get_vocab_size(),
         num_classes=len(data.corpus.label_names),
         num_ngrams=len(data.text.ngrams.keys),
+        vectors=_vectors(config.model, data),
     )
     mesh = make_data_mesh(
         train.batch_size // optim.accumulation_steps, train.eval_batch_size
     )
     schedule = make_schedule(optim, train.epochs * count_steps(config, data))
-    optimizer = make_optimizer(optim, schedule)
+    frozen = () if config.model.train_embedding else ("embedding",)
+    optimizer = make_optimizer(optim, schedule, frozen=frozen)
     # Two independent streams from one seed: the first weights, and dropout.
     key_init, key_steps = jax.random.split(jax.random.key(config.seed))
     train_step = make_train_step(
@@ -127,6 +136,23 @@ def make_learner(config: Config, data: Datasets) -> Learner:
         ),
         eval_step=jax.jit(make_eval_step(model), out_shardings=copied(mesh)),
     )
+
+
+def _vectors(config: ModelConfig, data: Datasets) -> np.ndarray | None:
+    """The vectors that the embedding begins with, None when they are drawn."""
+    if not config.embedding_file:
+        return None
+    vocab, path = data.text.tokenizer.get_vocab(), Path(config.embedding_file)
+    vectors = read_word_vectors(path.expanduser(), vocab, config.embedding_size)
+    words = np.concatenate(data.train.token_ids)
+    logger.info(
+        "%s: vectors for %s of %s words, %.1f %% of the words of the train reviews",
+        path,
+        f"{vectors.known.sum():,}",
+        f"{len(vocab):,}",
+        100 * vectors.known[words].mean(),
+    )
+    return vectors.table
 
 
 def count_steps(config: Config, data: Datasets) -> int:

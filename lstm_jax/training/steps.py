@@ -117,4 +117,5 @@ def _move_average(average: PyTree, params: PyTree, step: Array, decay: float) ->
     # Early on the average would mostly hold the random initial weights.
     early = (1.0 + step) / (10.0 + step)
     rate = jnp.minimum(decay, early.astype(jnp.float32))
-    return jax.tree.map(lambda a, p: rate * a + (1 - rate) * p, average, params)
+    # In this form a parameter that never moves stays what it is, to the bit.
+    return jax.tree.map(lambda a, p: a + (1 - rate) * (p - a), average, params)

@@ -32,7 +32,7 @@ MISTAKES = {
     "unroll": ({"unroll": 0}, "unroll: expected an integer >= 1, got 0"),
     "xs without time": (
         {"xs": jnp.zeros(3), "lengths": None},
-        "xs: expected shape [T, B, D], got (3,)",
+        "xs: expected shape [T, B, D], or integers [T, B], got (3,)",
     ),
     "lengths of another batch": (
         {"lengths": jnp.ones(5, jnp.int32)},

@@ -111,6 +111,80 @@ def test_dropout_is_random_by_its_key_and_only_in_training():
     )
 
 
+@pytest.mark.parametrize("name", ["input_dropout_rate", "recurrent_dropout_rate"])
+def test_dropout_inside_the_cells_needs_train(name):
+    sizes = {"cell": "rnn", "bidirectional": False}
+    model, plain = classifier(**sizes, **{name: 0.5}), classifier(**sizes)
+    token_ids, lengths = random_batch(lengths=np.array([8, 7, 6, 8], np.int32))
+    variables = parameters(model, token_ids, lengths)
+    rngs = {"dropout": jax.random.key(1)}
+    logits = plain.apply(variables, token_ids, lengths)
+    np.testing.assert_array_equal(model.apply(variables, token_ids, lengths), logits)
+    dropped = model.apply(variables, token_ids, lengths, train=True, rngs=rngs)
+    assert (np.abs(np.asarray(dropped) - np.asarray(logits)) > 1e-4).all()
+
+
+def test_one_hot_inputs_equal_an_embedding_that_is_the_identity():
+    sizes = {"cell": "gru", "bidirectional": False}
+    model = classifier(inputs="one_hot", **sizes)
+    dense = classifier(embedding_size=VOCAB, **sizes)
+    token_ids, lengths = random_batch()
+    variables = parameters(model, token_ids, lengths)
+    assert "embedding" not in variables["params"]
+    identity = {"embedding": {"embedding": jnp.eye(VOCAB)}, **variables["params"]}
+    np.testing.assert_allclose(
+        model.apply(variables, token_ids, lengths),
+        dense.apply({"params": identity}, token_ids, lengths),
+        rtol=1e-5,
+        atol=1e-6,
+    )
+
+
+def test_one_hot_inputs_may_compute_in_bfloat16():
+    token_ids, lengths = random_batch()
+    exact = classifier(inputs="one_hot", bidirectional=False)
+    half = classifier(inputs="one_hot", bidirectional=False, dtype="bfloat16")
+    variables = parameters(exact, token_ids, lengths)
+    logits = np.asarray(exact.apply(variables, token_ids, lengths))
+    rough = np.asarray(half.apply(variables, token_ids, lengths))
+    np.testing.assert_allclose(rough, logits, atol=0.1)
+    assert not np.array_equal(rough, logits)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"embedding_file": "glove.txt"},
+        {"train_embedding": False},
+        {"embedding_dropout_rate": 0.2},
+        {"input_dropout_rate": 0.2},
+    ],
+)
+def test_one_hot_inputs_have_no_vectors_to_set(settings):
+    (name,) = settings
+    with pytest.raises(UserError, match=f"^model.{name}: expected .* got "):
+        ModelConfig(inputs="one_hot", **settings)
+
+
+@pytest.mark.parametrize("train_embedding", [True, False])
+def test_the_embedding_begins_with_the_vectors_given(train_embedding):
+    vectors = np.random.default_rng(8).normal(size=(VOCAB, 5)).astype(np.float32)
+    settings = ModelConfig(
+        embedding_size=5, hidden_size=4, cell="rnn", train_embedding=train_embedding
+    )
+    sizes = {"vocab_size": VOCAB, "num_classes": 2}
+    model = build_classifier(settings, vectors=vectors, **sizes)
+    token_ids, lengths = random_batch()
+    params = model.init(jax.random.key(0), token_ids, lengths)["params"]
+    np.testing.assert_array_equal(params["embedding"]["embedding"], vectors)
+
+    def total(params):
+        return model.apply({"params": params}, token_ids, lengths).sum()
+
+    moved = np.abs(jax.grad(total)(params)["embedding"]["embedding"]).max() > 0
+    assert moved == train_embedding
+
+
 def embedded_ids(model, variables, token_ids, lengths, **kwargs):
     """The token ids that reach the embedding, ``[T, B]``."""
     seen = []

@@ -91,6 +91,20 @@ def test_the_other_optimizers_leave_the_weights_without_a_gradient(optimizer):
         np.testing.assert_array_equal(leaf, np.zeros_like(leaf))
 
 
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_frozen_parameters_stay_and_the_others_move_as_if_alone(optimizer):
+    config = OptimConfig(optimizer=optimizer, clip_norm=0.5, schedule="constant")
+    params, gradient = random_params(), random_params(1)
+    move = make_optimizer(config, make_schedule(config, 10), frozen=("b",))
+    state = move.init(params)
+    updates, _ = move.update(gradient, state, params)
+    assert (updates["b"] == 0).all()
+    alone = update(config, {"w": gradient["w"]}, {"w": params["w"]})
+    np.testing.assert_array_equal(updates["w"], alone["w"])
+    # No moments are kept for what does not move.
+    assert all(leaf.shape != params["b"].shape for leaf in jax.tree.leaves(state))
+
+
 @pytest.mark.parametrize(("clip_norm", "scale"), [(0.7, 0.7), (50.0, 9.0), (0.0, 9.0)])
 def test_the_whole_gradient_is_clipped_to_its_norm(clip_norm, scale):
     config = OptimConfig(

@@ -1,0 +1,131 @@
+"""Dropout inside the cell: one mask a sequence, on what the gates read."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cases import (
+    assert_close,
+    assert_same_bits,
+    both_ways,
+    make_cell,
+    make_problem,
+    over_cells,
+    over_runs,
+    param_shapes,
+    random_like,
+)
+
+from lstm_jax import bidirectional, one_way, unroll
+from lstm_jax.layers import dropout
+
+MASK = jnp.asarray(np.random.default_rng(3).choice([0.0, 1.25, 2.5], (4, 4)), "float32")
+
+
+@both_ways
+@over_runs
+def test_a_mask_is_a_scaling_of_the_rows_of_w_hh(cell, implementation, reverse):
+    problem = make_problem(cell)
+    how = {"reverse": reverse, "implementation": implementation}
+    _, ys = unroll(
+        make_cell(cell),
+        problem.params,
+        problem.xs,
+        carry=problem.carry,
+        lengths=problem.lengths,
+        h_mask=MASK,
+        **how,
+    )
+    for row in range(4):
+        scaled = {
+            **problem.params,
+            "w_hh": problem.params["w_hh"] * MASK[row][:, None],
+        }
+        _, alone = unroll(
+            make_cell(cell),
+            scaled,
+            problem.xs[:, row],
+            carry=jax.tree.map(lambda a, row=row: a[row], problem.carry),
+            lengths=problem.lengths[row],
+            **how,
+        )
+        assert_close(ys[:, row], alone)
+    plain = unroll(make_cell(cell), problem.params, problem.xs, **how)[1]
+    assert not np.allclose(ys[1], plain[1], atol=1e-3)
+
+
+@over_runs
+def test_a_mask_of_ones_changes_no_bit(cell, implementation):
+    problem = make_problem(cell)
+    how = {"lengths": problem.lengths, "implementation": implementation}
+    plain = unroll(make_cell(cell), problem.params, problem.xs, **how)
+    ones = jnp.ones((4, 4))
+    masked = unroll(make_cell(cell), problem.params, problem.xs, h_mask=ones, **how)
+    assert_same_bits(masked, plain)
+
+
+def test_a_mask_of_another_shape_is_refused():
+    problem = make_problem("lstm")
+    message = r"^h_mask: expected the shape of h, \(4, 4\), got \(4, 3\)$"
+    with pytest.raises(ValueError, match=message):
+        unroll(make_cell("lstm"), problem.params, problem.xs, h_mask=MASK[:, :3])
+
+
+def layer_inputs(layer):
+    params = random_like(param_shapes(layer.init, 3), seed=5)
+    xs = jnp.asarray(np.random.default_rng(6).standard_normal((5, 4, 3)), "float32")
+    return params, xs
+
+
+@over_cells
+def test_a_layer_draws_one_mask_for_inputs_and_one_for_h(cell):
+    """The draw is repeated by hand; an Elman network of unit weights shows it."""
+    layer = one_way(
+        make_cell(cell), input_dropout_rate=0.5, recurrent_dropout_rate=0.25
+    )
+    params, xs = layer_inputs(layer)
+    key = jax.random.key(7)
+    _, ys = layer.apply(params, xs, key=key)
+    key_input, key_recurrent = jax.random.split(key)
+    x_mask = dropout(key_input, jnp.ones((1, 4, 3)), 0.5)
+    h_mask = dropout(key_recurrent, jnp.ones((4, 4)), 0.25)
+    assert set(np.unique(x_mask)) == {0.0, 2.0}
+    by_hand = unroll(make_cell(cell), params, xs * x_mask, h_mask=h_mask)[1]
+    assert_close(ys, by_hand)
+
+
+@pytest.mark.parametrize("name", ["input_dropout_rate", "recurrent_dropout_rate"])
+def test_a_layer_is_random_by_its_key_and_plain_without_one(name):
+    layer = one_way(make_cell("lstm"), **{name: 0.5})
+    params, xs = layer_inputs(layer)
+
+    def apply(seed):
+        return np.asarray(layer.apply(params, xs, key=jax.random.key(seed))[1])
+
+    assert_same_bits(apply(1), apply(1))
+    assert not np.allclose(apply(1), apply(2))
+    plain = one_way(make_cell("lstm")).apply(params, xs)
+    assert_same_bits(layer.apply(params, xs), plain)
+
+
+def test_the_two_directions_draw_masks_of_their_own():
+    """Both directions get one cell's weights and a sequence of a single step."""
+    layer = bidirectional(make_cell("lstm"), input_dropout_rate=0.5)
+    params, xs = layer_inputs(layer)
+    params = {"forward": params["forward"], "backward": params["forward"]}
+    both = layer.apply(params, xs[:1], key=jax.random.key(0))[1]
+    assert not np.allclose(both[..., :4], both[..., 4:])
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.0])
+@pytest.mark.parametrize("name", ["input_dropout_rate", "recurrent_dropout_rate"])
+def test_rates_out_of_range_are_refused(name, rate):
+    with pytest.raises(ValueError, match=f"^{name}: expected 0 <= rate < 1, got"):
+        bidirectional(make_cell("gru"), **{name: rate})
+
+
+def test_the_share_dropped_is_the_rate():
+    mask = dropout(jax.random.key(1), jnp.ones((3, 200, 100)), 0.3, along=(0,))
+    assert (mask[0] == mask[1]).all() and (mask[0] == mask[2]).all()
+    assert np.asarray(mask == 0).mean() == pytest.approx(0.3, abs=0.02)
+    assert float(mask.mean()) == pytest.approx(1.0, abs=0.02)
