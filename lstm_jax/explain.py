@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 from tokenizers import Encoding
 
-from lstm_jax._trace import trace  # stands in for lstm_jax.unroll.trace
 from lstm_jax.cells import CELLS
 from lstm_jax.data.tokenizer import UNKNOWN_ID, truncate
 from lstm_jax.explanations import (
@@ -21,6 +20,7 @@ from lstm_jax.explanations import (
 )
 from lstm_jax.inference import Predictor
 from lstm_jax.training.workdir import Workdir, read_json
+from lstm_jax.unroll import trace
 
 
 def occlusion(predictor: Predictor, text: str) -> Occlusion:
@@ -67,7 +67,7 @@ def gates(predictor: Predictor, text: str) -> dict[str, np.ndarray]:
     trained = predictor.trained
     settings = trained.config.model
     (ids,) = predictor.token_ids([text])
-    layer = trained.params["layers"]["layer_0"]
+    layer = jax.tree.map(jnp.asarray, trained.params["layers"]["layer_0"])
     inputs = _inputs(trained.params, ids, settings.dtype)[:, None]
     cell = CELLS[settings.cell](settings.hidden_size)
     traced = trace(cell, layer.get("forward", layer), inputs)

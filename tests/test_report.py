@@ -258,6 +258,20 @@ def test_the_text_stays_whole():
     assert "".join(page.texts) == text
 
 
+@pytest.mark.parametrize(
+    "spans",
+    [[(0, 1), (2, 2 + len(ATTACK))], [(0, 1)], [(0, 2 + len(ATTACK))]],
+    ids=["as a word", "behind the words", "in a word"],
+)
+@pytest.mark.parametrize("effect", [0.0, 0.001, 1.0])
+def test_an_attack_is_text_wherever_it_stands(spans, effect):
+    effects = np.array([[1.0]] + [[effect]] * (len(spans) - 1), np.float32)
+    text = f"a {ATTACK}"
+    html = mark(text, Occlusion(np.array(spans, np.int32), effects), 1, 0)
+    assert "<script" not in html and "</script" not in html
+    assert "".join(Page(f"<p>{html}</p>").texts) == text
+
+
 def test_no_word_is_marked_where_none_does_anything():
     assert mark("so so", occlusion("so so", [0.0, 0.0]), 1, 0) == "so so"
     assert mark("", Occlusion(spans_of(""), np.zeros((0, 1))), 1, 0) == ""
