@@ -49,7 +49,7 @@ class Predictor:
     """Classifies texts, in batches of a few shapes, so that little is compiled.
 
     A text is always computed in a batch of the same shape, the one that fits its
-    length, so what is said of it does not depend on the texts beside it.
+    length, so what is said of it depends on the texts beside it by rounding at most.
     """
 
     def __init__(self, trained: Trained, *, batch_size: int = 64) -> None:

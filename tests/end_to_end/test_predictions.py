@@ -58,7 +58,7 @@ def test_a_predictor_says_what_the_run_said(unbroken, predictions, texts):
         assert split.lengths.tolist() == [len(ids) for ids in tokens]
     shuffled = np.random.default_rng(0).permutation(len(texts["test"]))
     again = predictor.logits([texts["test"][n] for n in shuffled])
-    np.testing.assert_array_equal(again, found[shuffled])
+    np.testing.assert_allclose(again, found[shuffled], rtol=1e-6, atol=1e-6)
 
 
 def test_word_counts_are_those_of_the_train_reviews(unbroken, predictions):
