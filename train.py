@@ -65,6 +65,8 @@ def main(argv: list[str]) -> int:
         if jax.process_index() == 0:
             if finished:
                 print(f"{workdir} holds a finished run; nothing was trained again.")
+            else:
+                print("Drawing pictures and explaining mistakes ...", flush=True)
             report = write_report(workdir, f"python {shlex.join(argv)}")
             show(summary, report)
     except UserError as error:

@@ -14,7 +14,7 @@ PROGRAMS = [ROOT / "train.py", *sorted((ROOT / "configs").glob("*.py"))]
 BASE = {"checks", "errors", "version"}
 CORE = {"cells", "kernels", "unroll", "layers"}
 MODELS = BASE | CORE | {"models", "data"}
-TRAINING = MODELS | {"training"}
+TRAINING = MODELS | {"measures", "training"}
 MAY_IMPORT = {
     "__init__": BASE | CORE,
     "version": set(),
@@ -31,10 +31,13 @@ MAY_IMPORT = {
     "data": BASE | {"data"},
     "models": MODELS,
     "training": TRAINING,
-    "plots": TRAINING,
-    "report": TRAINING | {"plots"},
+    "measures": set(),
+    "explanations": {"errors"},
     "inference": TRAINING,
-    "cli": TRAINING | {"host", "inference", "plots", "report"},
+    "explain": TRAINING | {"inference", "explanations"},
+    "plots": TRAINING | {"explanations", "plots"},
+    "report": TRAINING | {"explain", "explanations", "plots", "report"},
+    "cli": TRAINING | {"host", "inference", "explain", "plots", "report"},
 }
 CORE_NEVER = {"flax", "optax", "orbax", "tensorflow_datasets", "tokenizers"}
 ONLY_IN_TRAIN = f"{PACKAGE}.training.loop"

@@ -1,44 +1,21 @@
 import base64
 import dataclasses
-import json
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
+from browser import Browser, find_browser
+from runs import ATTACK, spans_of, write_predictions, write_run
 
 from lstm_jax.errors import UserError
+from lstm_jax.explanations import Occlusion
 from lstm_jax.report import write_report
+from lstm_jax.report.mistakes import mark, mistakes
 from lstm_jax.training.config import Config
 
 COMMAND = "python train.py --config configs/lstm.py --config.seed=3"
-ATTACK = "<script>alert('\"&')</script>"
 VOID = {"meta", "img", "br", "hr", "link", "input"}
-METRICS = [
-    {"split": "train", "step": 50, "epoch": 1, "loss": 0.6, "accuracy": 0.7},
-    {"split": "val", "step": 70, "epoch": 1, "loss": 0.4, "accuracy": 0.8},
-    {"split": "train", "step": 100, "epoch": 2, "loss": 0.3, "accuracy": 0.85},
-    {"split": "val", "step": 140, "epoch": 2, "loss": 0.2468, "accuracy": 0.9123},
-]
-SUMMARY = {
-    "config_name": "lstm",
-    "dataset": "imdb_reviews",
-    "notice": "",
-    "validation_by_group": True,
-    "counts": {"train": 22_512, "val": 2_488, "test": 25_000},
-    "vocab_size": 19_998,
-    "num_parameters": 1_346_177,
-    "epochs_run": 2,
-    "best_epoch": 2,
-    "val": {"loss": 0.2468, "accuracy": 0.9123},
-    "test": {"loss": 0.2579, "accuracy": 0.9087, "count": 25_000},
-    "seconds": {"total": 1812.4, "compile": 31.2, "train": 1701.5},
-    "reviews_per_second": 256.6,
-    "padding_share": 0.0412,
-    "seed": 3,
-    "device": "2 x Cray-1",
-    "versions": {"python": "3.12.3", "jax": "0.7.2"},
-    "commit": "0123456789ab-dirty",
-}
 
 
 class Page(HTMLParser):
@@ -74,17 +51,16 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-def report(tmp_path):
+def report(tmp_path, monkeypatch):
     """Writes the files of a run and its report, and reads the report."""
 
-    def make(settings=None, command=COMMAND, **changes):
-        settings = settings or dataclasses.asdict(Config(seed=3))
-        lines = [{"learning_rate": 1e-3, **line} for line in METRICS]
-        text = "".join(json.dumps(line) + "\n" for line in lines)
-        (tmp_path / "metrics.jsonl").write_text(text, encoding="utf-8")
-        (tmp_path / "config.json").write_text(json.dumps(settings), encoding="utf-8")
-        summary = json.dumps({**SUMMARY, **changes})
-        (tmp_path / "summary.json").write_text(summary, encoding="utf-8")
+    # Small pictures are drawn faster.
+    monkeypatch.setattr("lstm_jax.plots.style._DPI", 40)
+
+    def make(settings=None, command=COMMAND, *, classes=0, text="A film.", **changes):
+        write_run(tmp_path, settings, **changes)
+        if classes:
+            write_predictions(tmp_path, classes, text=text)
         path = write_report(tmp_path, command)
         assert path == tmp_path / "report.html"
         return path.read_text(encoding="utf-8")
@@ -216,3 +192,146 @@ def test_is_a_page_for_any_screen(report):
 def test_refuses_a_run_that_is_not_finished(tmp_path):
     with pytest.raises(UserError, match="expected a finished run"):
         write_report(tmp_path, COMMAND)
+
+
+NAMES = "Loss Accuracy learning matrix ROC recall reliability length scatter heat"
+
+
+def marked(text):
+    """Class and text of what is marked in a piece of HTML."""
+    return re.findall(r'<span class="([pn][123])"[^>]*>([^<]*)</span>', text)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_shows_predictions_explanations_and_mistakes(report, classes):
+    names = [f"class {n}" for n in range(classes)]
+    text = report(classes=classes, text="A good film; well.", label_names=names)
+    page = Page(text)
+    images = [image["alt"].lower() for image in page.all("img")]
+    kinds = NAMES.lower().split()
+    if classes > 2:
+        kinds.remove("scatter")  # words do not lie on one line from bad to good
+    for kind, alt in zip(kinds, images, strict=True):
+        assert kind in alt
+    assert len(page.all("details")) == 20
+    assert sum("open" in attributes for attributes in page.all("details")) == 3
+    headings = [x for x in page.texts if re.match(r"\d+\. labelled class", x)]
+    assert headings[0].startswith("1. labelled class")
+    shares = [float(x.split("(")[1].rstrip("%)")) for x in headings]
+    assert shares == sorted(shares, reverse=True) or classes > 2
+    assert marked(text)
+
+
+def test_a_run_of_an_older_version_has_the_sections_that_it_can_have(report):
+    page = Page(report())
+    headings = {"Results", "Training", "Settings", "Reproduce"}
+    assert headings <= set(page.texts)
+    assert not {"Predictions", "Worst mistakes"} & set(page.texts)
+
+
+def test_reviews_are_escaped(report):
+    text = report(classes=2, text=f"A film {ATTACK} & <b>bold</b> &amp; \ud800")
+    assert "<script" not in text.lower() and "<b>" not in text
+    page = Page(text)
+    review = "".join(page.texts)
+    assert review.count(f"A film {ATTACK} & <b>bold</b> &amp; ?") == 20
+
+
+def occlusion(text, effects):
+    effects = np.array(effects, np.float32)
+    return Occlusion(spans_of(text), effects.reshape(len(effects), -1))
+
+
+def test_words_are_marked_by_sign_and_strength():
+    text = "Good, but bad <br /><br />film: so so."
+    effects = [2.0, 0.0, 0.5, -1.6, *[0.0] * 8, -1.0, 0.0, 0.1, -0.1, 0.0]
+    marks = marked(mark(text, occlusion(text, effects), 1, 0))
+    assert marks == [("p3", "Good"), ("p1", "but"), ("n3", "bad"), ("n2", "film")]
+    swapped = marked(mark(text, occlusion(text, effects), 0, 1))
+    assert swapped[0] == ("n3", "Good")
+
+
+def test_the_text_stays_whole():
+    text = "  Good,\tbut < bad & all. "
+    html = mark(text, occlusion(text, [1.0] * 8), 1, 0)
+    page = Page(f"<p>{html}</p>")
+    assert "".join(page.texts) == text
+
+
+@pytest.mark.parametrize(
+    "spans",
+    [[(0, 1), (2, 2 + len(ATTACK))], [(0, 1)], [(0, 2 + len(ATTACK))]],
+    ids=["as a word", "behind the words", "in a word"],
+)
+@pytest.mark.parametrize("effect", [0.0, 0.001, 1.0])
+def test_an_attack_is_text_wherever_it_stands(spans, effect):
+    effects = np.array([[1.0]] + [[effect]] * (len(spans) - 1), np.float32)
+    text = f"a {ATTACK}"
+    html = mark(text, Occlusion(np.array(spans, np.int32), effects), 1, 0)
+    assert "<script" not in html and "</script" not in html
+    assert "".join(Page(f"<p>{html}</p>").texts) == text
+
+
+def test_no_word_is_marked_where_none_does_anything():
+    assert mark("so so", occlusion("so so", [0.0, 0.0]), 1, 0) == "so so"
+    assert mark("", Occlusion(spans_of(""), np.zeros((0, 1))), 1, 0) == ""
+
+
+def test_what_is_cut_away_is_counted_and_left_out():
+    text = "one two three four five"
+    html = mark(text, occlusion(text, [1.0, np.nan, np.nan, np.nan, -1.0]), 1, 0)
+    assert "[… 3 tokens …]" in html
+    assert "two" not in html and "four" not in html
+    assert marked(html) == [("p3", "one"), ("n3", "five")]
+
+
+def test_of_more_classes_the_predicted_and_the_true_one_are_compared():
+    example = {"text": "a b", "label": 2, "logits": [0.0, 3.0, 1.0]}
+    effects = [[9.0, 2.0, 0.0], [9.0, 0.0, 1.5]]
+    names = ["bad", "good", "mixed"]
+    html = mistakes([example], [occlusion("a b", effects)], names)
+    assert "1. labelled mixed, predicted good (84.4%)" in html
+    assert marked(html)[2:] == [("p3", "a"), ("n3", "b")]
+
+
+def test_no_mistake_is_said_in_words():
+    assert "judged right" in mistakes([], [], ["neg", "pos"])
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    path = find_browser()
+    if path is None:
+        pytest.skip("no chromium or chrome is installed")
+    browser = Browser(path, tmp_path_factory.mktemp("browser"))
+    yield browser
+    browser.close()
+
+
+def test_a_browser_shows_it_on_any_screen(report, browser, tmp_path):
+    text = f"A {'very ' * 30}long {'w' * 200} film {ATTACK}"
+    report(classes=2, text=text, command=f"python {'x' * 300}", dataset="d" * 120)
+    page = (tmp_path / "report.html").as_uri()
+    for width, dark in [(1280, False), (390, False), (390, True)]:
+        browser.open(page, width=width, dark=dark)
+        assert browser.complaints() == []
+        assert browser.value("document.documentElement.scrollWidth") <= width
+        loaded = "[...document.images].filter(x => x.complete && x.naturalWidth > 0)"
+        assert browser.value(f"{loaded}.length") == 10
+        assert browser.value("document.querySelectorAll('details').length") == 20
+    # The marks differ by more than their colour.
+    styles = [
+        browser.value(
+            f"getComputedStyle(document.querySelector('.{k}3')).textDecorationStyle"
+        )
+        for k in "pn"
+    ]
+    assert styles == ["solid", "dashed"]
+
+
+def test_the_browser_test_sees_what_it_looks_for(browser, tmp_path):
+    page = tmp_path / "bad.html"
+    page.write_text("<div style='width: 900px'>x</div><script>nothing()</script>")
+    browser.open(page.as_uri(), width=390)
+    assert browser.complaints()
+    assert browser.value("document.documentElement.scrollWidth") > 390

@@ -14,6 +14,7 @@ class Encoded(NamedTuple):
     Attributes:
       token_ids: one int32 array a review.
       lengths: int32 ``[N]``, the tokens in each.
+      whole_lengths: int32 ``[N]``, the tokens before any were cut away.
       labels: int32 ``[N]``.
       ngram_ids: one int32 array a review, its n-grams; all empty without n-grams.
       ngram_values: float32 ``[G, K]``, what each n-gram says.
@@ -21,6 +22,7 @@ class Encoded(NamedTuple):
 
     token_ids: list[np.ndarray]
     lengths: np.ndarray
+    whole_lengths: np.ndarray
     labels: np.ndarray
     ngram_ids: list[np.ndarray]
     ngram_values: np.ndarray

@@ -48,6 +48,7 @@ class Datasets(NamedTuple):
       text: how its texts became numbers.
       train: the reviews to learn from.
       val: the reviews to choose on.
+      val_texts: what was written in them.
       test: the reviews for the last line of the run, or None.
       widths: the lengths that batches are padded to.
     """
@@ -56,6 +57,7 @@ class Datasets(NamedTuple):
     text: Text
     train: Encoded
     val: Encoded
+    val_texts: list[str]
     test: Encoded | None
     widths: np.ndarray
 
@@ -99,6 +101,7 @@ def load_datasets(config: DataConfig, *, num_logits: int, text_dir: Path) -> Dat
         text=text,
         train=encoded,
         val=encode_reviews(text, val, config),
+        val_texts=val.texts,
         test=corpus.test and encode_reviews(text, corpus.test, config),
         widths=_widths(encoded.lengths, config),
     )
@@ -139,12 +142,21 @@ def load_text(folder: Path, num_logits: int) -> Text | None:
 
 def encode_reviews(text: Text, reviews: Reviews, config: DataConfig) -> Encoded:
     """Tokenize, look up n-grams of the whole text, and truncate."""
-    whole = encode(text.tokenizer, reviews.texts)
+    return encode_ids(
+        text, encode(text.tokenizer, reviews.texts), reviews.labels, config
+    )
+
+
+def encode_ids(
+    text: Text, whole: list[np.ndarray], labels: np.ndarray, config: DataConfig
+) -> Encoded:
+    """The same for reviews that are token ids already, at full length."""
     token_ids = [truncate(ids, config.max_length, config.truncate) for ids in whole]
     return Encoded(
         token_ids=token_ids,
         lengths=np.array([len(ids) for ids in token_ids], np.int32),
-        labels=reviews.labels.astype(np.int32),
+        whole_lengths=np.array([len(ids) for ids in whole], np.int32),
+        labels=labels.astype(np.int32),
         ngram_ids=[find_ngrams(ids, text.ngrams) for ids in whole],
         ngram_values=text.ngrams.ratios,
     )

@@ -1,6 +1,8 @@
 """Saving and restoring a run: the only place that knows Orbax."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,6 +10,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from lstm_jax.errors import UserError
 from lstm_jax.training.progress import Progress
 from lstm_jax.training.state import PyTree, TrainState
 
@@ -70,6 +73,51 @@ class Checkpoints:
         """Wait until everything is on disk."""
         self._manager.wait_until_finished()
         self._manager.close()
+
+
+def read_best(folder: Path) -> PyTree:
+    """Read the best parameters so far, as NumPy arrays, and leave the rest alone.
+
+    Args:
+      folder: of the checkpoints; a run may be writing there.
+
+    Returns:
+      What ``Snapshot.best`` is in the newest checkpoint.
+
+    Raises:
+      UserError: there is no checkpoint.
+    """
+    # One host may ask without the others: none of them is waited for.
+    host = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=host, active_processes={host}, barrier_sync_key_prefix=f"{host}"
+    )
+    options = ocp.CheckpointManagerOptions(
+        read_only=True,
+        create=False,
+        save_interval_steps=0,
+        multiprocessing_options=alone,
+    )
+    if not folder.is_dir():
+        raise UserError(f"{folder}: expected checkpoints, got no such folder")
+    with _quiet(), ocp.CheckpointManager(folder.absolute(), options=options) as manager:
+        step = manager.latest_step()
+        if step is None:
+            raise UserError(f"{folder}: expected a checkpoint, got none")
+        best = ocp.args.Composite(best=ocp.args.StandardRestore())
+        return manager.restore(step, args=best)["best"]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Orbax from warning that it may not write."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _abstract(tree: PyTree) -> Any:

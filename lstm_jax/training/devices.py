@@ -1,5 +1,6 @@
 """Where arrays live: batches split over all devices, everything else copied."""
 
+import functools
 import logging
 
 import jax
@@ -47,6 +48,15 @@ def make_data_mesh(*batch_sizes: int) -> Mesh:
     )
 
 
+def make_local_mesh(batch_size: int) -> Mesh:
+    """The same over this host's devices, as many as the batches can be split over."""
+    devices = jax.local_devices()
+    count = next(n for n in range(len(devices), 0, -1) if batch_size % n == 0)
+    return jax.make_mesh(
+        (count,), ("data",), axis_types=(AxisType.Auto,), devices=devices[:count]
+    )
+
+
 def batch_sharding(mesh: Mesh) -> NamedSharding:
     """Rows split over the devices."""
     return NamedSharding(mesh, PartitionSpec("data"))
@@ -78,6 +88,18 @@ def local_rows(rows: np.ndarray) -> np.ndarray:
     share = len(rows) // jax.process_count()
     first = jax.process_index() * share
     return rows[first : first + share]
+
+
+@functools.cache
+def batch_order(mesh: Mesh, size: int) -> np.ndarray:
+    """Which row of a batch each row of the result of ``put_batch`` is.
+
+    The devices of a mesh may come in another order than the hosts they belong to.
+    """
+    rows = jax.make_array_from_process_local_data(
+        batch_sharding(mesh), local_rows(np.arange(size, dtype=np.int32))
+    )
+    return np.asarray(jax.jit(lambda x: x, out_shardings=copied(mesh))(rows))
 
 
 def wait_for_hosts(where: str) -> None:

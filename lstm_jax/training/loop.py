@@ -4,7 +4,7 @@ import dataclasses
 import math
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -24,13 +24,38 @@ from lstm_jax.models.build import example_inputs
 from lstm_jax.training.checkpoints import Snapshot
 from lstm_jax.training.clock import Clock
 from lstm_jax.training.config import Config
-from lstm_jax.training.devices import local_rows, put_batch, put_copies, wait_for_hosts
+from lstm_jax.training.devices import (
+    batch_order,
+    local_rows,
+    put_batch,
+    put_copies,
+    wait_for_hosts,
+)
 from lstm_jax.training.losses import Sums
+from lstm_jax.training.predictions import (
+    Predictions,
+    choose_examples,
+    count_words,
+    save_predictions,
+    split_of,
+)
 from lstm_jax.training.progress import Progress, Tally
 from lstm_jax.training.run import Run, set_up
 from lstm_jax.training.state import PyTree, evaluation_params
 from lstm_jax.training.summary import summarize
 from lstm_jax.training.workdir import Workdir, claim, read_json, write_json
+
+
+class Evaluation(NamedTuple):
+    """What parameters make of a split.
+
+    Attributes:
+      scores: mean ``loss`` and ``accuracy``.
+      logits: float32 ``[N, K]``, of each review, in the order of the split.
+    """
+
+    scores: dict[str, float]
+    logits: np.ndarray
 
 
 def train_and_evaluate(config: Config, folder: Path) -> dict[str, Any]:
@@ -56,7 +81,7 @@ def train_and_evaluate(config: Config, folder: Path) -> dict[str, Any]:
     try:
         _introduce(run, snapshot.progress)
         snapshot = _train(run, snapshot)
-        summary = _conclude(run, snapshot)
+        summary = _conclude(run, snapshot, workdir)
     finally:
         run.checkpoints.close()
         run.logbook.close()
@@ -65,18 +90,23 @@ def train_and_evaluate(config: Config, folder: Path) -> dict[str, Any]:
     return summary
 
 
-def evaluate(run: Run, params: PyTree, data: Encoded) -> dict[str, float]:
-    """Loss and accuracy over every review of ``data``, each counted once."""
+def evaluate(run: Run, params: PyTree, data: Encoded) -> Evaluation:
+    """Loss, accuracy and logits of every review of ``data``, each read once."""
     size = run.config.train.eval_batch_size
     plan = plan_evaluation(data.lengths, run.data.widths, size)
+    order = batch_order(run.learner.mesh, size)
     total = np.zeros(3)
+    logits = np.zeros((len(data.labels), run.learner.model.num_logits), np.float32)
     for index in range(len(plan.rows)):
-        sums = run.learner.eval_step(params, _batch(run, data, plan, index))
-        total += np.array(jax.device_get(sums), np.float64)
+        outcome = run.learner.eval_step(params, _batch(run, data, plan, index))
+        sums, batch_logits = jax.device_get(outcome)
+        total += np.array(sums, np.float64)
+        rows = plan.rows[index][order]
+        logits[rows[rows >= 0]] = batch_logits[rows >= 0]
     loss, correct, count = total.tolist()
     if count != len(data.labels):
         raise RuntimeError(f"counted {count:.0f} of {len(data.labels)} reviews")
-    return {"loss": loss / count, "accuracy": correct / count}
+    return Evaluation({"loss": loss / count, "accuracy": correct / count}, logits)
 
 
 def _train(run: Run, snapshot: Snapshot) -> Snapshot:
@@ -178,7 +208,7 @@ def _in_words(tally: Tally) -> dict[str, str]:
 def _validate(run: Run, snapshot: Snapshot) -> Snapshot:
     """Score an epoch on the validation reviews; keep the best parameters."""
     params = evaluation_params(snapshot.state)
-    val = evaluate(run, params, run.data.val)
+    val = evaluate(run, params, run.data.val).scores
     _check_finite(f"validation after step {snapshot.progress.step}", val["loss"])
     progress = snapshot.progress.after_epoch(val, run.config.train.monitor)
     run.logbook.write("val", progress.step, progress.epochs, **val)
@@ -217,19 +247,33 @@ def _introduce(run: Run, progress: Progress) -> None:
         say(f"Going on from step {progress.step}.")
 
 
-def _conclude(run: Run, snapshot: Snapshot) -> dict[str, Any]:
-    """Read the test split, once, with the best parameters."""
-    data, progress, test = run.data.test, snapshot.progress, None
-    if data is not None:
-        best = put_copies(run.learner.mesh, snapshot.best)
-        test = evaluate(run, best, data)
+def _conclude(run: Run, snapshot: Snapshot, workdir: Workdir) -> dict[str, Any]:
+    """Read the test split, once, with the best parameters; keep what they say."""
+    data, progress, test = run.data, snapshot.progress, None
+    best = put_copies(run.learner.mesh, snapshot.best)
+    predictions = Predictions(
+        val=split_of(data.val, evaluate(run, best, data.val).logits),
+        test=None,
+        word_counts=count_words(data.train, data.text.tokenizer.get_vocab_size()),
+    )
+    if data.test is not None:
+        test, logits = evaluate(run, best, data.test)
         run.logbook.write("test", progress.step, progress.best_epoch, **test)
-        test["count"] = len(data.labels)
+        test["count"] = len(data.test.labels)
+        predictions = predictions._replace(test=split_of(data.test, logits))
+    if jax.process_index() == 0:
+        _keep(predictions, data.val_texts, workdir)
     return summarize(
         run.config,
-        run.data,
+        data,
         snapshot.best,
         run.clock.stamp(progress),
         test=test,
         num_devices=run.learner.mesh.size,
     )
+
+
+def _keep(predictions: Predictions, val_texts: list[str], workdir: Workdir) -> None:
+    """Write the logits of each review, and which reviews to look at."""
+    save_predictions(predictions, workdir.predictions)
+    write_json(workdir.examples, choose_examples(predictions.val, val_texts))

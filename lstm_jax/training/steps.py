@@ -14,7 +14,7 @@ from lstm_jax.training.losses import Sums, metric_sums
 from lstm_jax.training.state import PyTree, TrainState
 
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Sums]]
-EvalStep = Callable[[PyTree, Batch], Sums]
+EvalStep = Callable[[PyTree, Batch], tuple[Sums, Array]]
 
 
 def make_train_step(
@@ -70,11 +70,11 @@ def make_train_step(
 
 
 def make_eval_step(model: TextClassifier) -> EvalStep:
-    """Build ``(params, batch) -> sums``."""
+    """Build ``(params, batch) -> (sums, logits)``, logits ``[B, K]``."""
 
-    def eval_step(params: PyTree, batch: Batch) -> Sums:
+    def eval_step(params: PyTree, batch: Batch) -> tuple[Sums, Array]:
         logits = jnp.asarray(model.apply({"params": params}, *_inputs(batch)))
-        return metric_sums(logits, batch.labels, batch.weights)
+        return metric_sums(logits, batch.labels, batch.weights), logits
 
     return eval_step
 

@@ -45,6 +45,7 @@ def summarize(
         "config_name": config.name,
         "dataset": data.corpus.name,
         "notice": data.corpus.notice,
+        "label_names": list(data.corpus.label_names),
         "validation_by_group": data.corpus.train.groups is not None,
         "counts": counts,
         "vocab_size": data.text.tokenizer.get_vocab_size(),

@@ -24,6 +24,9 @@ class Workdir:
         self.checkpoints = path / "checkpoints"
         self.metrics = path / "metrics.jsonl"
         self.summary = path / "summary.json"
+        self.predictions = path / "predictions.npz"
+        self.examples = path / "examples.json"
+        self.explanations = path / "explanations.npz"
         self.plots = path / "plots"
         self.report = path / "report.html"
 
@@ -49,7 +52,10 @@ def claim(workdir: Workdir, settings: dict[str, Any]) -> None:
         return
     try:
         workdir.path.mkdir(parents=True, exist_ok=True)
-        for leftover in (workdir.tokenizer, workdir.ngrams, workdir.metrics):
+        for leftover in (
+            *(workdir.tokenizer, workdir.ngrams, workdir.metrics),
+            *(workdir.predictions, workdir.examples, workdir.explanations),
+        ):
             leftover.unlink(missing_ok=True)
         write_json(workdir.config, settings)
     except OSError as error:

@@ -14,6 +14,7 @@ from lstm_jax.errors import UserError
 from lstm_jax.training import devices, run
 from lstm_jax.training.devices import local_rows, make_data_mesh, put_batch
 from lstm_jax.training.loop import train_and_evaluate
+from lstm_jax.training.predictions import load_predictions
 
 NUM_STEPS = 50
 
@@ -148,6 +149,7 @@ def test_two_hosts_train_as_one(
     train_and_evaluate(tiny_config(small), tmp_path / "one")
     ours, theirs = measured(tmp_path / "two"), measured(tmp_path / "one")
     files = ("config.json", "tokenizer.json", "summary.json", "checkpoints/15")
+    files += ("examples.json", "explanations.npz", "plots/gates.png", "report.html")
     assert all((tmp_path / "two" / name).exists() for name in files)
     assert [line["step"] for line in ours] == [line["step"] for line in theirs]
     for line, expected in zip(ours, theirs, strict=True):
@@ -155,3 +157,9 @@ def test_two_hosts_train_as_one(
         for name in {"loss", "accuracy", "learning_rate"} & set(expected):
             near = pytest.approx(expected[name], rel=1e-5, abs=1e-5)
             assert line[name] == near, (line, expected)
+    ours, theirs = (
+        load_predictions(tmp_path / name / "predictions.npz") for name in ("two", "one")
+    )
+    for split, expected in zip(ours[:2], theirs[:2], strict=True):
+        np.testing.assert_array_equal(split.labels, expected.labels)
+        np.testing.assert_allclose(split.logits, expected.logits, rtol=1e-4, atol=1e-5)

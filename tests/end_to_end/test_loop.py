@@ -239,25 +239,27 @@ def test_a_run_that_could_not_start_does_not_occupy_its_folder(tiny_config, tmp_
 def test_patience_stops_a_run_and_the_best_epoch_is_tested(
     tiny_config, tmp_path, monkeypatch, measured
 ):
-    real, val_losses = loop.evaluate, iter([0.3, 0.4])
+    real, val_losses = loop.evaluate, iter([0.3, 0.4, 0.5])
     validated, tested = [], []
 
     def evaluate(run, params, data):
-        scores = real(run, params, data)
+        scores, logits = real(run, params, data)
         # A copy: the memory of the parameters is given to the next step.
         copied = jax.tree.map(lambda x: np.array(x, copy=True), params)
         if data is run.data.test:
             tested.append((copied, scores))
-            return scores
+            return loop.Evaluation(scores, logits)
         validated.append(copied)
-        return {**scores, "loss": next(val_losses)}
+        return loop.Evaluation({**scores, "loss": next(val_losses)}, logits)
 
     monkeypatch.setattr(loop, "evaluate", evaluate)
     summary = train_and_evaluate(tiny_config({"train.patience": 1}), tmp_path)
     assert (summary["epochs_run"], summary["best_epoch"]) == (2, 1)
     assert summary["val"]["loss"] == 0.3
     ((params, scores),) = tested
-    jax.tree.map(np.testing.assert_array_equal, params, validated[0])
+    # The third time is for the predictions: with the best parameters again.
+    for again in (params, validated[2]):
+        jax.tree.map(np.testing.assert_array_equal, again, validated[0])
     assert summary["test"] == {**scores, "count": summary["counts"]["test"]}
     last = measured(tmp_path)[-1]
     assert (last["split"], last["step"], last["epoch"]) == ("test", 10, 1)
@@ -313,7 +315,8 @@ def test_a_validation_loss_that_is_not_finite_stops_the_run(
     real = loop.evaluate
 
     def evaluate(run, params, data):
-        return {**real(run, params, data), "loss": float("nan")}
+        scores, logits = real(run, params, data)
+        return loop.Evaluation({**scores, "loss": float("nan")}, logits)
 
     monkeypatch.setattr(loop, "evaluate", evaluate)
     with pytest.raises(UserError, match="expected a finite .*loss, got nan"):

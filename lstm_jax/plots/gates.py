@@ -1,0 +1,116 @@
+"""What happens in the first layer while it reads one review."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lstm_jax.explanations import Reading
+from lstm_jax.measures import probabilities
+from lstm_jax.plots.style import (
+    BLACK,
+    CYCLE,
+    DASHES,
+    GREY,
+    add_grid,
+    figure_of,
+    new_figure,
+    set_title,
+)
+
+# By the letters of the cells; what is not named here (the candidate g) is not drawn.
+_NAMES = {
+    "i": "input gate",
+    "f": "forget gate",
+    "o": "output gate",
+    "r": "reset gate",
+    "z": "update gate",
+    "n": "candidate",
+    "c": "cell state",
+    "h": "hidden state",
+}
+_GATES = set("iforz")
+# More words than these could not be read below the picture.
+_MOST_WORDS = 48
+_MOST_CLASSES = 6
+
+
+def draw_gates(
+    short: Reading, summary: dict[str, Any], label_names: list[str]
+) -> Figure:
+    """Heat maps of gates and states, a column a word, below the running probability.
+
+    Args:
+      short: how the review was read.
+      summary: what ``summary.json`` holds.
+      label_names: one name a class.
+    """
+    shown = [name for name in _NAMES if name in short.gates]
+    figure = new_figure(height=3.6 + 1.45 * len(shown))
+    heights = [1.2, *[1.0] * len(shown)]
+    axes = figure.subplots(1 + len(shown), 1, sharex=True, height_ratios=heights)
+    set_title(figure, "First layer, forward, over one validation review", summary)
+    words = short.words[:_MOST_WORDS]
+    _draw_running(axes[0], short.logits[: len(words)], label_names)
+    # The same order in every panel: units that end up alike lie together.
+    order = np.argsort(short.gates["h"][-1], kind="stable")
+    for row, name in zip(axes[1:], shown, strict=True):
+        _draw_map(row, short.gates[name][: len(words), order].T, name)
+    axes[-1].set_xticks(range(len(words)), words, rotation=90, fontsize=11)
+    for label in axes[-1].get_xticklabels():
+        label.set_parse_math(False)
+    axes[-1].set_xlabel("Words, in reading order (in brackets: unknown)", fontsize=13)
+    figure.align_ylabels()
+    return figure
+
+
+def _draw_running(axes: Axes, logits: np.ndarray, label_names: list[str]) -> None:
+    """The probability of the review up to each word."""
+    chance = 100 * probabilities(logits)
+    drawn = [1] if chance.shape[1] == 2 else range(min(_MOST_CLASSES, chance.shape[1]))
+    for number, label in enumerate(drawn):
+        axes.plot(
+            chance[:, label],
+            color=CYCLE[number],
+            linestyle=DASHES[number % len(DASHES)],
+            marker="o",
+            markersize=4,
+            linewidth=2,
+            label=label_names[label],
+        )
+    axes.axhline(50, color=GREY, linestyle=":")
+    axes.set_ylim(-4, 104)
+    axes.set_yticks([0, 50, 100])
+    axes.tick_params(labelsize=11)
+    add_grid(axes)
+    if chance.shape[1] == 2:
+        axes.set_ylabel(f"P({label_names[1]})\nso far (%)", fontsize=12)
+    else:
+        axes.set_ylabel("Probability\nso far (%)", fontsize=12)
+        axes.legend(
+            loc="lower center",
+            bbox_to_anchor=(0.5, 1.0),
+            ncols=3,
+            fontsize=11,
+            frameon=False,
+        )
+
+
+def _draw_map(axes: Axes, values: np.ndarray, name: str) -> None:
+    """One gate or state ``[H, T]``: gates from 0 to 1, states around 0."""
+    is_gate = name in _GATES
+    top = 1.0 if is_gate or name in "hn" else float(np.abs(values).max()) or 1.0
+    image = axes.imshow(
+        values,
+        aspect="auto",
+        interpolation="nearest",
+        cmap="cividis" if is_gate else "PuOr_r",
+        vmin=0.0 if is_gate else -top,
+        vmax=top,
+    )
+    axes.set_ylabel(f"{_NAMES[name]} {name}\n(unit)", fontsize=12)
+    axes.set_yticks([0, len(values) - 1], ["1", str(len(values))])
+    axes.tick_params(labelsize=11)
+    bar = figure_of(axes).colorbar(image, ax=axes, pad=0.01, aspect=12)
+    bar.ax.tick_params(labelsize=10, labelcolor=BLACK)

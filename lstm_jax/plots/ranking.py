@@ -1,0 +1,85 @@
+"""How well the scores put the reviews of a class before the others."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lstm_jax.measures import Curve, log_odds, precision_recall, roc
+from lstm_jax.plots.judged import Judged
+from lstm_jax.plots.style import (
+    CYCLE,
+    DASHES,
+    GREY,
+    add_grid,
+    add_legend,
+    figure_of,
+    new_figure,
+    set_labels,
+    set_title,
+)
+
+# Lines that can be told apart.
+_MOST_CLASSES = 12
+
+
+def draw_roc(judged: Judged, summary: dict[str, Any]) -> Figure:
+    """Positives found over negatives taken for positive, at every threshold.
+
+    Two classes make one curve, more make one for each class against the rest.
+
+    Args:
+      judged: the reviews.
+      summary: what ``summary.json`` holds.
+    """
+    axes = _blank(f"ROC, {judged.title}", summary)
+    set_labels(axes, "False positive rate (%)", "True positive rate (%)")
+    axes.plot([0, 100], [0, 100], color=GREY, linestyle=":", label="chance")
+    _draw_classes(axes, judged, roc, "area")
+    return figure_of(axes)
+
+
+def draw_precision_recall(judged: Judged, summary: dict[str, Any]) -> Figure:
+    """Precision over recall; the arguments are those of ``draw_roc``."""
+    axes = _blank(f"Precision and recall, {judged.title}", summary)
+    set_labels(axes, "Recall (%)", "Precision (%)")
+    if len(judged.label_names) == 2:
+        share = 100 * (judged.labels == 1).mean()
+        axes.plot([0, 100], [share] * 2, color=GREY, linestyle=":", label="chance")
+    _draw_classes(axes, judged, precision_recall, "mean precision")
+    return figure_of(axes)
+
+
+def _blank(what: str, summary: dict[str, Any]) -> Axes:
+    """A square from 0 to 100 %."""
+    axes = new_figure(height=6.0).add_subplot()
+    set_title(axes, what, summary)
+    axes.set(xlim=(-1, 101), ylim=(-1, 101), aspect="equal")
+    add_grid(axes)
+    return axes
+
+
+def _draw_classes(
+    axes: Axes,
+    judged: Judged,
+    curve: Callable[[np.ndarray, np.ndarray], Curve | None],
+    area: str,
+) -> None:
+    """A line for each class that has any reviews, the most frequent ones first."""
+    counts = np.bincount(judged.labels, minlength=len(judged.label_names))
+    order = np.argsort(-counts, kind="stable")[:_MOST_CLASSES]
+    for number, label in enumerate(sorted(order) if len(counts) > 2 else [1]):
+        line = curve(judged.labels == label, log_odds(judged.logits, label))
+        if line is None:
+            continue
+        axes.plot(
+            100 * line.x,
+            100 * line.y,
+            color=CYCLE[number % len(CYCLE)],
+            linestyle=DASHES[number // len(CYCLE) % len(DASHES)],
+            linewidth=2,
+            label=f"{judged.label_names[label]}: {area} {line.area:.4f}",
+        )
+    add_legend(axes, columns=2)

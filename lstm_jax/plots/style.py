@@ -1,0 +1,111 @@
+"""What all pictures share: size, colours, titles, and how they are saved."""
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.legend import Legend
+from matplotlib.transforms import ScaledTranslation
+
+# Of the palette of Okabe and Ito, which colour-blind readers can tell apart.
+ORANGE, BLUE, VERMILLION, BLACK = "#E69F00", "#0072B2", "#D55E00", "#000000"
+GREEN, PINK, SKY = "#009E73", "#CC79A7", "#56B4E9"
+GREY = "#595959"
+GRID = "#DDDDDD"
+CYCLE = (BLUE, VERMILLION, GREEN, ORANGE, PINK, SKY)
+DASHES = ("-", "--", ":", "-.")
+
+# Drawn at twice the width a README shows, for screens with small pixels.
+_WIDTH, _HEIGHT, _DPI = 7.2, 4.6, 220
+_TITLE_WIDTH = 52  # characters in a line
+
+
+def new_figure(height: float = _HEIGHT) -> Figure:
+    """An empty picture of the common width."""
+    layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
+    return Figure(figsize=(_WIDTH, height), layout=layout)
+
+
+def set_title(axes: Axes | Figure, what: str, summary: dict[str, Any]) -> None:
+    """Say what is drawn, of which run; "$" in a name is no formula."""
+    notice = summary["notice"]
+    run = f"{summary['config_name']} on {summary['dataset']}"
+    title = wrap(f"{what}: {run}", _TITLE_WIDTH)
+    # Broken where a sentence would be.
+    if "\n" in title:
+        title = f"{wrap(what, _TITLE_WIDTH)}:\n{wrap(run, _TITLE_WIDTH)}"
+    put = axes.suptitle if isinstance(axes, Figure) else axes.set_title
+    put(
+        "\n".join([title, wrap(notice, _TITLE_WIDTH)]).strip(),
+        fontsize=14,
+        color=VERMILLION if notice else BLACK,
+        parse_math=False,
+    )
+
+
+def set_labels(axes: Axes, x: str, y: str) -> None:
+    """Name the axes, in letters that can be read in a README."""
+    axes.set_xlabel(x, fontsize=13, parse_math=False)
+    axes.set_ylabel(y, fontsize=13, parse_math=False)
+    axes.tick_params(labelsize=12)
+
+
+def add_grid(axes: Axes) -> None:
+    """A light grid, and no frame on two sides."""
+    axes.grid(color=GRID)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def add_legend(
+    axes: Axes, *, columns: int = 3, handles: Sequence[Any] | None = None
+) -> Legend:
+    """Rows below the name of the x axis, where no line can run behind them."""
+    if handles is None:
+        handles = axes.get_legend_handles_labels()[0]
+    below = ScaledTranslation(0, -0.55, figure_of(axes).dpi_scale_trans)
+    return axes.legend(
+        handles=handles,
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0.0),
+        bbox_transform=axes.transAxes + below,
+        ncols=columns,
+        fontsize=12,
+        frameon=False,
+        borderpad=0.0,
+    )
+
+
+def add_note(axes: Axes, note: str) -> None:
+    """Words at the bottom of the picture."""
+    figure_of(axes).supxlabel(note, fontsize=11, color=GREY, parse_math=False)
+
+
+def names_of(summary: dict[str, Any], num_classes: int) -> list[str]:
+    """The names of the classes, shortened; numbers where the run left no names."""
+    names = summary.get("label_names", [str(n) for n in range(num_classes)])
+    return [textwrap.shorten(name, 16, placeholder="…") or "…" for name in names]
+
+
+def wrap(text: str, width: int) -> str:
+    """Break ``text`` into lines of ``width`` characters."""
+    return "\n".join(textwrap.wrap(text, width))
+
+
+def figure_of(axes: Axes) -> Figure:
+    """The whole picture, which types know as one that may be nested."""
+    figure = axes.figure
+    assert isinstance(figure, Figure)
+    return figure
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write ``figure`` as PNG."""
+    FigureCanvasAgg(figure)
+    figure.savefig(path, dpi=_DPI, facecolor="white")
+    return path

@@ -1,0 +1,128 @@
+"""``predictions.npz`` and ``examples.json``: what a run's best parameters say."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+from zipfile import BadZipFile
+
+import numpy as np
+
+from lstm_jax.data.batches import Encoded
+from lstm_jax.errors import UserError
+from lstm_jax.measures import losses, predicted
+
+_NUM_MISTAKES = 20
+# The review to look into a network with: short enough to read word by word.
+_FEWEST_TOKENS = 20
+
+
+class Split(NamedTuple):
+    """The reviews of a split, in its order.
+
+    Attributes:
+      logits: float32 ``[N, K]``.
+      labels: int32 ``[N]``.
+      lengths: int32 ``[N]``, tokens of the whole review, also of those cut away.
+    """
+
+    logits: np.ndarray
+    labels: np.ndarray
+    lengths: np.ndarray
+
+
+class Predictions(NamedTuple):
+    """What ``predictions.npz`` holds.
+
+    Attributes:
+      val: the validation reviews.
+      test: the test reviews, or None.
+      word_counts: int64 ``[V]``, how often each token of the vocabulary stands in
+        the train reviews, in the part of them that the network reads.
+    """
+
+    val: Split
+    test: Split | None
+    word_counts: np.ndarray
+
+
+def split_of(data: Encoded, logits: np.ndarray) -> Split:
+    """Put the logits beside what they are about."""
+    return Split(logits, data.labels, data.whole_lengths)
+
+
+def count_words(data: Encoded, vocab_size: int) -> np.ndarray:
+    """How often each token stands in ``data``, int64 ``[V]``."""
+    counts = np.zeros(vocab_size, np.int64)
+    for ids in data.token_ids:
+        counts += np.bincount(ids, minlength=vocab_size)
+    return counts
+
+
+def save_predictions(predictions: Predictions, path: Path) -> None:
+    """Write a ``predictions.npz``, whole or not at all."""
+    arrays: dict[str, Any] = {"word_counts": predictions.word_counts}
+    for name in ("val", "test"):
+        split = getattr(predictions, name)
+        if split is not None:
+            arrays |= {f"{name}_{key}": x for key, x in split._asdict().items()}
+    draft = path.with_suffix(".tmp.npz")
+    np.savez_compressed(draft, **arrays)
+    draft.replace(path)
+
+
+def load_predictions(path: Path) -> Predictions:
+    """Read what ``save_predictions`` wrote.
+
+    Raises:
+      UserError: the file is not whole.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            names = [n for n in ("val", "test") if f"{n}_logits" in arrays]
+            splits = {
+                name: Split(*(arrays[f"{name}_{key}"] for key in Split._fields))
+                for name in names
+            }
+            return Predictions(splits["val"], splits.get("test"), arrays["word_counts"])
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        raise UserError(f"{path}: expected predictions, got: {error}") from error
+
+
+def choose_examples(val: Split, texts: list[str]) -> dict[str, Any]:
+    """The worst mistakes and one short review, as ``examples.json`` holds them.
+
+    They are validation reviews.  Who looks at mistakes on test reviews will sooner or
+    later choose something by them, and the test score is then no longer honest.
+
+    Args:
+      val: what was said of the validation reviews.
+      texts: the reviews.
+
+    Returns:
+      ``mistakes``, those of the highest loss first, and ``short``, the shortest with
+      20 tokens or more (the longest, when all are shorter): each with text, label,
+      logits and its row in the split.
+    """
+    loss = losses(val.logits, val.labels)
+    wrong = np.flatnonzero(predicted(val.logits) != val.labels)
+    worst = wrong[np.argsort(-loss[wrong], kind="stable")][:_NUM_MISTAKES]
+    return {
+        "mistakes": [_example(val, texts, int(row)) for row in worst],
+        "short": _example(val, texts, _short(val.lengths)),
+    }
+
+
+def _short(lengths: np.ndarray) -> int:
+    """The row of the shortest review of 20 tokens or more, else of the longest."""
+    enough = np.flatnonzero(lengths >= _FEWEST_TOKENS)
+    if not len(enough):
+        return int(lengths.argmax())
+    return int(enough[lengths[enough].argmin()])
+
+
+def _example(val: Split, texts: list[str], row: int) -> dict[str, Any]:
+    return {
+        "row": row,
+        "text": texts[row],
+        "label": int(val.labels[row]),
+        "logits": val.logits[row].tolist(),
+    }
