@@ -4,6 +4,9 @@ JAX is the backend, which was faster on CPU than TensorFlow; ``KERAS_BACKEND`` i
 environment chooses another one.
 """
 
+# The extra that holds these libraries is not needed to check types elsewhere.
+# pyright: reportMissingImports=false
+
 import os
 import time
 from typing import Any

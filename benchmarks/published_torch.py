@@ -4,6 +4,9 @@ Both are repaired as little as possible.  The one of one-hot words takes the log
 of one output, which is 0 whatever the input; here that output is a logit.
 """
 
+# The extra that holds these libraries is not needed to check types elsewhere.
+# pyright: reportMissingImports=false
+
 import time
 from collections.abc import Iterator
 from itertools import cycle, islice

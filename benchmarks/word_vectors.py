@@ -8,6 +8,9 @@ file is not at hand.  Validation and test reviews are not read.  Two threads rac
 no two runs give quite the same numbers.
 """
 
+# The extra that holds these libraries is not needed to check types elsewhere.
+# pyright: reportMissingImports=false
+
 import logging
 import os
 import sys
