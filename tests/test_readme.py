@@ -1,4 +1,5 @@
 import importlib.util
+import json
 from pathlib import Path
 
 import pytest
@@ -6,19 +7,50 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.fixture
-def results_table():
-    path = ROOT / "benchmarks" / "results_table.py"
-    spec = importlib.util.spec_from_file_location("results_table", path)
+def script(name):
+    path = ROOT / "benchmarks" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-def test_the_table_in_the_readme_is_that_of_the_results(results_table):
+@pytest.fixture
+def results_table():
+    return script("results_table")
+
+
+@pytest.fixture
+def published_table():
+    return script("published_table")
+
+
+@pytest.mark.parametrize("name", ["results_table", "published_table"])
+def test_the_tables_in_the_readme_are_those_of_the_results(name):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert results_table.insert(text) == text, "run python benchmarks/results_table.py"
+    assert script(name).insert(text) == text, f"run python benchmarks/{name}.py"
+
+
+def test_the_table_of_published_systems_has_every_run(published_table):
+    rows = {
+        line.split("`")[1].split("/")[1].removesuffix(".py"): line
+        for line in published_table.make_table().splitlines()[2:]
+    }
+    for part in ("ours", "peers"):
+        files = list((ROOT / "results/published" / part).glob("*.json"))
+        names = [json.loads(path.read_text())["config_name"] for path in files]
+        assert files
+        for name in names:
+            count = names.count(name)
+            assert ("one seed" if count == 1 else f"({count} seeds)") in rows[name]
+
+
+def test_our_rows_were_run_with_the_settings_shipped(published_table):
+    for path in (ROOT / "results/published/ours").glob("*.json"):
+        summary = json.loads(path.read_text())
+        assert (ROOT / f"configs/{summary['config_name']}.py").exists()
+        assert summary["validation_by_group"] and summary["test"]["count"] == 25_000
 
 
 def test_the_table_has_a_row_for_every_result(results_table):
