@@ -41,6 +41,8 @@ _WORKDIR = flags.DEFINE_string(
 _EPOCHS = flags.DEFINE_integer("epochs", None, "Stop earlier than the config says.")
 _STEPS = flags.DEFINE_integer("steps", None, "Only time this many training steps.")
 
+_WARMUP_STEPS = 3
+
 # The names of the configs begin with the library of the write-up.
 _PEERS = {
     "keras": ("published_keras", "KerasPeer"),
@@ -66,7 +68,10 @@ class Peer(Protocol):
         ...
 
     def time_steps(self, count: int) -> tuple[list[float], int]:
-        """Seconds of ``count`` training steps, and how many there are in an epoch."""
+        """Seconds of ``count`` training steps, and how many there are in an epoch.
+
+        Where anything is compiled, it is in the first step.
+        """
         ...
 
 
@@ -129,7 +134,8 @@ def summarize(
 def time_peer(config: Config, library: str, count: int) -> dict[str, Any]:
     """Time training steps on the batches of a first epoch."""
     peer = make_peer(config, library, load(config))
-    seconds, steps = peer.time_steps(count)
+    every, steps = peer.time_steps(_WARMUP_STEPS + count)
+    seconds = every[_WARMUP_STEPS:]
     return {
         **describe(peer, config),
         "steps_timed": count,
@@ -137,6 +143,7 @@ def time_peer(config: Config, library: str, count: int) -> dict[str, Any]:
         "seconds_a_step": round(statistics.median(seconds), 5),
         # Batches are not of one length: the mean, unlike the median, adds up.
         "seconds_an_epoch": round(statistics.mean(seconds) * steps, 2),
+        "seconds_compiling": round(max(every[0] - statistics.median(seconds), 0.0), 2),
     }
 
 

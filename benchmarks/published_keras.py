@@ -22,7 +22,6 @@ from lstm_jax.data.datasets import Datasets
 from lstm_jax.training.config import Config
 
 _BACKENDS = {"jax": "JAX", "tensorflow": "TensorFlow", "torch": "PyTorch"}
-_WARMUP_STEPS = 5
 
 
 class KerasPeer:
@@ -81,13 +80,13 @@ class KerasPeer:
         size = self._config.train.batch_size
         order = np.random.default_rng(self._config.seed).permutation(len(labels))
         seconds = []
-        for step in range(_WARMUP_STEPS + count):
+        for step in range(count):
             # Full batches only: a shorter one would be compiled again.
             rows = order.take(range(step * size, (step + 1) * size), mode="wrap")
             started = time.perf_counter()
             self._model.train_on_batch(inputs[rows], labels[rows])
             seconds.append(time.perf_counter() - started)
-        return seconds[_WARMUP_STEPS:], -(-len(labels) // size)
+        return seconds, -(-len(labels) // size)
 
     def _padded(self, split: Encoded) -> tuple[np.ndarray, np.ndarray]:
         length = self._config.data.max_length

@@ -31,7 +31,6 @@ _OPTIMIZERS = {
     "rmsprop": torch.optim.RMSprop,
     "sgd": torch.optim.SGD,
 }
-_WARMUP_STEPS = 2
 _POOL = 100  # batches that are sorted by length together, as torchtext does
 
 
@@ -126,11 +125,11 @@ class TorchPeer:
         """Seconds of ``count`` training steps, and how many there are in an epoch."""
         batches = self._plan(self._data.train, epoch=1)
         seconds = []
-        for rows in islice(cycle(batches), _WARMUP_STEPS + count):
+        for rows in islice(cycle(batches), count):
             started = time.perf_counter()
             self._train_step(rows)
             seconds.append(time.perf_counter() - started)
-        return seconds[_WARMUP_STEPS:], len(batches)
+        return seconds, len(batches)
 
     def _build(self) -> nn.Module:
         config, text = self._config.model, self._data.text

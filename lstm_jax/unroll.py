@@ -48,7 +48,8 @@ def unroll(
         ``ys[t]`` belongs to ``xs[t]``.
       unroll: steps in one iteration of the compiled loop: fewer, larger
         iterations, at the price of compilation time.
-      implementation: a kernel's name, or "auto" to pick one.
+      implementation: "fused" has a gradient written by hand, in reverse mode only;
+        "scan" has both modes; "auto" is "fused".
 
     Returns:
       The carry after the last real step, and ``ys [T, B, H]``.  At padded steps
@@ -72,7 +73,7 @@ def unroll(
     if carry is None:
         carry = _initial_carry(cell, params, xs)
     mask = None if lengths is None else time_mask(lengths, xs.shape[0])
-    kernel = KERNELS["scan" if implementation == "auto" else implementation]
+    kernel = KERNELS["fused" if implementation == "auto" else implementation]
     h_mask = None if h_mask is None else jax.lax.stop_gradient(h_mask)
     how = {"h_mask": h_mask, "reverse": reverse, "unroll": unroll}
     return kernel(cell, params, carry, xs, mask, **how)

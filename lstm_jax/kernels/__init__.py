@@ -5,8 +5,9 @@ ys)`` with ``mask`` bool ``[T, B]`` (True: a real step) or None, and ``h_mask`` 
 ``Cell.recur``.
 """
 
+from lstm_jax.kernels.fused import fused as fused
 from lstm_jax.kernels.scan import scan as scan
 
 # unroll(implementation=...) takes a key of this table, or "auto".
-KERNELS = {"scan": scan}
+KERNELS = {"fused": fused, "scan": scan}
 IMPLEMENTATIONS = ("auto", *KERNELS)

@@ -86,7 +86,7 @@ def test_full_lengths_equal_no_lengths(cell, implementation, reverse):
 @pytest.mark.parametrize("payload", [0.0, np.nan])
 @both_ways
 @over_runs
-def test_appended_padding_changes_no_bit(cell, implementation, reverse, payload):
+def test_appended_padding_changes_nothing(cell, implementation, reverse, payload):
     short = make_problem(cell, HALF)
     steps = len(short.xs)
     longer = short._replace(
@@ -96,7 +96,10 @@ def test_appended_padding_changes_no_bit(cell, implementation, reverse, payload)
         longer, cell, implementation, reverse
     )
     got = (carry, ys[:steps]), (params_grad, carry_grad, xs_grad[:steps])
-    assert_same_bits(got, run_with_grads(short, cell, implementation, reverse))
+    expected = run_with_grads(short, cell, implementation, reverse)
+    # One product over all steps is added up in another order when there are more.
+    one_by_one = implementation == "scan"
+    (assert_same_bits if one_by_one else assert_close)(got, expected)
     assert not ys[steps:].any() and not xs_grad[steps:].any()
 
 
