@@ -85,7 +85,7 @@ def small_data(config: Config) -> Datasets:
     text = Text(tokenizer, no_ngrams(1))
     split = encode_reviews(text, reviews, config.data)
     corpus = Corpus("toy", ("neg", "pos"), reviews, reviews)
-    return Datasets(corpus, text, split, split, split, np.array([12]))
+    return Datasets(corpus, text, split, split, reviews.texts, split, np.array([12]))
 
 
 @pytest.mark.parametrize("name", CONFIGS)
