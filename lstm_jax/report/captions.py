@@ -36,6 +36,7 @@ def picture(path: Path, found: Findings) -> str:
 
 def _curve(what: str) -> Callable[[Findings], Words]:
     def words(found: Findings) -> Words:
+        """What is said of the curve of one measure."""
         best, summary = found.summary["val"][what], found.summary
         shown = f"{best:.2%}" if what == "accuracy" else f"{best:.4f}"
         alt = (

@@ -79,7 +79,7 @@ def layer_inputs(layer):
 
 @over_cells
 def test_a_layer_draws_one_mask_for_inputs_and_one_for_h(cell):
-    """The draw is repeated by hand; an Elman network of unit weights shows it."""
+    """The draw is repeated by hand, from the same two keys."""
     layer = one_way(
         make_cell(cell), input_dropout_rate=0.5, recurrent_dropout_rate=0.25
     )
