@@ -13,6 +13,7 @@ from cases import (
     over_cells,
     over_runs,
     param_shapes,
+    probe,
     random_like,
 )
 
@@ -52,6 +53,19 @@ def test_a_mask_is_a_scaling_of_the_rows_of_w_hh(cell, implementation, reverse):
         assert_close(ys[:, row], alone)
     plain = unroll(make_cell(cell), problem.params, problem.xs, **how)[1]
     assert not np.allclose(ys[1], plain[1], atol=1e-3)
+
+
+@over_cells
+def test_gradients_through_a_mask_are_those_of_the_plain_scan(cell):
+    problem = make_problem(cell)
+
+    def loss(params, xs, implementation):
+        how = {"lengths": problem.lengths, "implementation": implementation}
+        return probe(unroll(make_cell(cell), params, xs, h_mask=MASK, **how))
+
+    gradient = jax.jit(jax.grad(loss, argnums=(0, 1)), static_argnums=2)
+    plain = gradient(problem.params, problem.xs, "scan")
+    assert_close(gradient(problem.params, problem.xs, "fused"), plain)
 
 
 @over_runs
