@@ -49,9 +49,12 @@ def one_way(
     input_dropout_rate: float = 0.0,
     recurrent_dropout_rate: float = 0.0,
     unroll: int = 1,
+    chunk_size: int | None = None,
     implementation: str = "auto",
 ) -> Layer:
     """A layer that runs ``cell`` over time.
+
+    When ``apply`` is given a ``key``, the cell's own ``noise`` is applied too.
 
     Args:
       cell: the cell.
@@ -61,6 +64,7 @@ def one_way(
       recurrent_dropout_rate: share of the hidden state that the gates do not see,
         the same at every step.
       unroll: see ``unroll``.
+      chunk_size: see ``unroll``.
       implementation: see ``unroll``.
 
     Raises:
@@ -84,17 +88,22 @@ def one_way(
         cell,
         reverse=reverse,
         unroll=unroll,
+        chunk_size=chunk_size,
         implementation=implementation,
     )
 
     def apply(params, xs, *, carry=None, lengths=None, key=None):
         """See ``Layer``."""
-        if key is None or not (input_dropout_rate or recurrent_dropout_rate):
+        random = input_dropout_rate or recurrent_dropout_rate or cell.noise
+        if key is None or not random:
             return run(params, xs, carry=carry, lengths=lengths)
         if is_one_hot(xs) and input_dropout_rate:
             raise ValueError("input_dropout_rate: expected 0 for integer xs")
         key_input, key_recurrent = jax.random.split(key)
         xs = dropout(key_input, xs, input_dropout_rate, along=(0,))
+        if cell.noise is not None:
+            key_recurrent, key_noise = jax.random.split(key_recurrent)
+            xs = cell.noise(key_noise, xs)
         h_mask = _recurrent_mask(key_recurrent, cell, xs, recurrent_dropout_rate)
         return run(params, xs, carry=carry, lengths=lengths, h_mask=h_mask)
 

@@ -14,7 +14,7 @@ from lstm_jax.cells.base import (
     product_dtype,
     project,
 )
-from lstm_jax.kernels import IMPLEMENTATIONS, KERNELS
+from lstm_jax.kernels import IMPLEMENTATIONS, KERNELS, run_in_chunks
 from lstm_jax.kernels.scan import keep
 
 
@@ -28,6 +28,7 @@ def unroll(
     h_mask: Array | None = None,
     reverse: bool = False,
     unroll: int = 1,
+    chunk_size: int | None = None,
     implementation: str = "auto",
 ) -> tuple[Carry, Array]:
     """Run ``cell`` over ``xs``, which has time first.
@@ -48,8 +49,12 @@ def unroll(
         ``ys[t]`` belongs to ``xs[t]``.
       unroll: steps in one iteration of the compiled loop: fewer, larger
         iterations, at the price of compilation time.
+      chunk_size: steps between which only the carry is kept for the gradient, which
+        computes the rest again: less memory on long sequences, for about a third more
+        time.  None keeps all that the gradient needs.
       implementation: "fused" has a gradient written by hand, in reverse mode only;
-        "scan" has both modes; "auto" is "fused".
+        "scan" has both modes; "cudnn" is NVIDIA's LSTM, in float32; "auto" is what
+        ``choose_implementation`` says.
 
     Returns:
       The carry after the last real step, and ``ys [T, B, H]``.  At padded steps
@@ -69,14 +74,43 @@ def unroll(
       ((7, 2, 4), True)
     """
     _check(cell, xs, lengths, h_mask)
-    _check_loop(unroll, implementation)
+    _check_loop(unroll, chunk_size, implementation)
     if carry is None:
         carry = _initial_carry(cell, params, xs)
     mask = None if lengths is None else time_mask(lengths, xs.shape[0])
-    kernel = KERNELS["fused" if implementation == "auto" else implementation]
+    if implementation == "auto":
+        implementation, _ = choose_implementation(cell)
     h_mask = None if h_mask is None else jax.lax.stop_gradient(h_mask)
     how = {"h_mask": h_mask, "reverse": reverse, "unroll": unroll}
-    return kernel(cell, params, carry, xs, mask, **how)
+
+    def run(carry: Carry, inputs: tuple[Array, Array | None]) -> tuple[Carry, Array]:
+        """The kernel, over all steps or some."""
+        return KERNELS[implementation](cell, params, carry, *inputs, **how)
+
+    if chunk_size is None:
+        return run(carry, (xs, mask))
+    return run_in_chunks(run, carry, (xs, mask), chunk_size=chunk_size, reverse=reverse)
+
+
+def choose_implementation(cell: Cell) -> tuple[str, str]:
+    """What ``implementation="auto"`` picks, and why.
+
+    Args:
+      cell: the cell.
+
+    Returns:
+      A name for ``implementation``, and the reason in a sentence.
+
+    Example:
+      >>> from lstm_jax import lstm
+      >>> choose_implementation(lstm(4))[0]
+      'fused'
+    """
+    backend = jax.default_backend()
+    if backend == "cpu":
+        how = "written by hand" if cell.adjoint else "computed by autodiff"
+        return "fused", f"ahead of scan at every shape measured; its gradient is {how}"
+    return "fused", f"as on a CPU: nothing was measured on a {backend}"
 
 
 def trace(
@@ -118,10 +152,10 @@ def trace(
     def step(carry: Carry, inputs: tuple[Array, Array | None]) -> tuple[Carry, Any]:
         """A step that shows its gates and its carry."""
         x, real = inputs
-        z = cell.project(params, x, carry.h.dtype)
-        u = project(carry.h.astype(dtype), params["w_hh"], z.dtype)
-        gates = cell.gates(params, z, u)
-        new = cell.update(carry, gates)
+        v = cell.project(params, x, carry.h.dtype)
+        u = project(carry.h.astype(dtype), params["w_hh"], v.dtype)
+        gates = cell.gates(params, carry, v, u)
+        new = cell.update(params, carry, gates)
         seen = (gates, new)
         if real is None:
             return new, seen
@@ -162,13 +196,17 @@ def _batch_shape(xs: Array) -> tuple[int, ...]:
     return xs.shape[1:] if is_one_hot(xs) else xs.shape[1:-1]
 
 
-def _check_loop(unroll: int, implementation: str) -> None:
+def _check_loop(unroll: int, chunk_size: int | None, implementation: str) -> None:
     if implementation not in IMPLEMENTATIONS:
         raise ValueError(
             f"implementation: expected one of {IMPLEMENTATIONS}, got {implementation!r}"
         )
     if unroll < 1:
         raise ValueError(f"unroll: expected an integer >= 1, got {unroll}")
+    if chunk_size is not None and chunk_size < 1:
+        raise ValueError(
+            f"chunk_size: expected an integer >= 1 or None, got {chunk_size}"
+        )
 
 
 def _check(cell: Cell, xs: Array, lengths: Array | None, h_mask: Array | None) -> None:

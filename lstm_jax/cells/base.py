@@ -8,13 +8,15 @@ Shapes, here and in every cell file: ``B`` batch (any leading dimensions, or
 none), ``D`` input features, ``H`` hidden features.  Parameters are a plain dict
 of arrays, a carry is a NamedTuple of arrays ``[B, H]``.
 
-A step has four parts, of which the cell gives three.  All of its products are in two
-of them, so that a kernel may order them as it likes:
+A step has four parts, of which the cell gives three.  The products with ``w_ih`` and
+``w_hh`` are in the first two, so that a kernel may order and gather them as it likes:
 
-* ``project(params, x, dtype) -> z``: what the input adds, a product with ``w_ih``.
+* ``project(params, x, dtype) -> v``: what the input adds; of most cells
+  ``multiply_input``, which is ``x @ w_ih``.
 * ``u = h @ w_hh``: what the hidden state adds; no cell computes it another way.
-* ``gates(params, z, u) -> gates``: elementwise.
-* ``update(carry, gates) -> carry``: elementwise.
+* ``gates(params, carry, v, u) -> gates``: row by row; adds the bias.  Of the carry they
+  may read all but ``h``, which reaches them through ``u`` alone, dropout and all.
+* ``update(params, carry, gates) -> carry``: row by row.
 
 What ``step``, made of them, promises:
 
@@ -41,16 +43,43 @@ Params = dict[str, Array]
 Carry = Any  # a NamedTuple of arrays, one type a cell
 
 
+class Adjoint(NamedTuple):
+    """The gradient of a cell's elementwise half, written by hand.
+
+    A kernel that runs a cell backwards asks for little at each step: what does not
+    depend on the cotangents is computed on the way forward, when the gates are at hand.
+
+    Attributes:
+      keep: ``(params, carry, v, u) -> (carry, factors, kept)``: ``update`` of
+        ``gates``, and what ``back`` needs; ``factors`` has the shape and dtype of v.
+      back: ``(params, factors, kept, d_carry) -> (d_carry, d_v, d_u)``: from the
+        cotangent of the carry after the step to those before it.  What reaches h
+        through u is left out.  ``d_u`` None stands for one that equals ``d_v``.
+      others: ``(params, kept, d_carry, d_v) -> d_params``, of the parameters that
+        ``gates`` reads, over all steps at once.
+    """
+
+    keep: Callable[[Params, Carry, Array, Array], tuple[Carry, Array, Any]]
+    back: Callable[[Params, Array, Any, Carry], tuple[Carry, Array, Array | None]]
+    others: Callable[[Params, Any, Carry, Array], Params]
+
+
 class Cell(NamedTuple):
     """Pure functions over one time step.
 
     Attributes:
       init: ``(key, input_size, dtype=float32) -> params``.
       initial_carry: ``(batch_shape, dtype=float32) -> carry`` of zeros.
-      project: ``(params, x, dtype) -> z``, with any leading dimensions.
-      gates: ``(params, z, u) -> gates``, a NamedTuple of arrays ``[B, H]``.
-      update: ``(carry, gates) -> carry``, a NamedTuple with a field ``h``.
+      project: ``(params, x, dtype) -> v``, with any leading dimensions.
+      gates: ``(params, carry, v, u) -> gates``, a NamedTuple of arrays ``[B, H]``.
+      update: ``(params, carry, gates) -> carry``, a NamedTuple with a field ``h``.
+        Neither reads ``w_ih`` or ``w_hh``.
       output_size: the width of ``h``, which is the output ``y``.
+      adjoint: the gradient of ``update`` and ``gates``, for kernels; with None they
+        differentiate the two, which costs more time and memory.  A cell made from
+        another with ``_replace`` has to replace this too.
+      noise: None, or ``(key, xs) -> xs``, what training does to the inputs of a cell
+        that is random: it adds features, which ``project`` knows.
 
     Example:
       >>> import jax
@@ -66,20 +95,22 @@ class Cell(NamedTuple):
     init: Callable[..., Params]
     initial_carry: Callable[..., Carry]
     project: Callable[[Params, Array, DTypeLike], Array]
-    gates: Callable[[Params, Array, Array], Any]
-    update: Callable[[Carry, Any], Carry]
+    gates: Callable[[Params, Carry, Array, Array], Any]
+    update: Callable[[Params, Carry, Any], Carry]
     output_size: int
+    adjoint: Adjoint | None = None
+    noise: Callable[[Array, Array], Array] | None = None
 
     def step(self, params: Params, carry: Carry, x: Array) -> tuple[Carry, Array]:
         """One step: x ``[B, D]``, or integers ``[B]``, to the next carry and y."""
-        z = self.project(params, x, carry.h.dtype)
-        return self.recur(params, carry, z, product_dtype(params, x))
+        v = self.project(params, x, carry.h.dtype)
+        return self.recur(params, carry, v, product_dtype(params, x))
 
     def recur(
         self,
         params: Params,
         carry: Carry,
-        z: Array,
+        v: Array,
         dtype: DTypeLike,
         h_mask: Array | None = None,
     ) -> tuple[Carry, Array]:
@@ -88,14 +119,14 @@ class Cell(NamedTuple):
         Args:
           params: the parameters.
           carry: the carry.
-          z: what ``project`` gave, in the carry's dtype.
+          v: what ``project`` gave, in the carry's dtype.
           dtype: of the recurrent product and of y.
           h_mask: ``[B, H]``, multiplied with h where the gates read it, and
             nowhere else (Gal & Ghahramani, 2016).
         """
         h = carry.h if h_mask is None else carry.h * h_mask.astype(carry.h.dtype)
-        u = project(h.astype(dtype), params["w_hh"], z.dtype)
-        carry = self.update(carry, self.gates(params, z, u))
+        u = project(h.astype(dtype), params["w_hh"], v.dtype)
+        carry = self.update(params, carry, self.gates(params, carry, v, u))
         return carry, carry.h.astype(dtype)
 
 
@@ -139,8 +170,13 @@ def project(x: Array, w: Array, dtype: DTypeLike) -> Array:
     [[4.0, 5.0], [0.0, 1.0]]
     """
     if is_one_hot(x):
-        return w[x].astype(dtype)
+        return jnp.asarray(w)[x].astype(dtype)
     return jnp.matmul(x, w.astype(x.dtype), preferred_element_type=dtype)
+
+
+def multiply_input(params: Params, x: Array, dtype: DTypeLike) -> Array:
+    """``Cell.project`` of a cell to which the input adds ``x @ w_ih``, ``[..., G]``."""
+    return project(x, params["w_ih"], dtype)
 
 
 def is_one_hot(x: Array) -> bool:
@@ -153,9 +189,20 @@ def product_dtype(params: Params, x: Array) -> jnp.dtype:
     return jnp.result_type(*jax.tree.leaves(params)) if is_one_hot(x) else x.dtype
 
 
-def add_bias(z: Array, b: Array) -> Array:
-    """``z + b`` with b ``[G]`` broadcast by hand, in z's dtype."""
-    return z + jnp.broadcast_to(b.astype(z.dtype), z.shape)
+def add_bias(v: Array, b: Array) -> Array:
+    """``v + b`` with b ``[G]`` broadcast by hand, in v's dtype."""
+    return v + jnp.broadcast_to(b.astype(v.dtype), v.shape)
+
+
+def scale(v: Array, w: Array) -> Array:
+    """``v * w`` with w ``[G]`` broadcast by hand, in v's dtype."""
+    return v * jnp.broadcast_to(w.astype(v.dtype), v.shape)
+
+
+def bias_gradient(params: Params, kept: Any, d_carry: Carry, d_v: Array) -> Params:
+    """``Adjoint.others`` of a cell whose gates add a bias ``b`` to v, and no more."""
+    del kept, d_carry
+    return {"b": d_v.sum(range(d_v.ndim - 1)).astype(params["b"].dtype)}
 
 
 def check_size(name: str, size: int) -> None:

@@ -10,11 +10,14 @@ from jax.nn.initializers import Initializer, lecun_normal, orthogonal
 from jax.typing import DTypeLike
 
 from lstm_jax.cells.base import (
+    Adjoint,
     Cell,
     Params,
     add_bias,
+    bias_gradient,
     check_size,
     init_gates,
+    multiply_input,
     product_dtype,
     project,
 )
@@ -64,29 +67,64 @@ def gru_cell(params: Params, carry: GRUCarry, x: Array) -> tuple[GRUCarry, Array
       >>> y.shape
       (2, 4)
     """
-    a = gru_project(params, x, carry.h.dtype)
     dtype = product_dtype(params, x)
-    u = project(carry.h.astype(dtype), params["w_hh"], a.dtype)
-    carry = gru_update(carry, gru_gates(params, a, u))
+    v = multiply_input(params, x, carry.h.dtype)
+    u = project(carry.h.astype(dtype), params["w_hh"], v.dtype)
+    carry = gru_update(params, carry, gru_gates(params, carry, v, u))
     return carry, carry.h.astype(dtype)
 
 
-def gru_project(params: Params, x: Array, dtype: DTypeLike) -> Array:
-    """What the input adds to the gates: ``x @ w_ih + b``, ``[B, 3H]``."""
-    return add_bias(project(x, params["w_ih"], dtype), params["b"])
-
-
-def gru_gates(params: Params, a: Array, u: Array) -> GRUGates:
-    """The gates of a step, from what input and hidden state add."""
-    a_r, a_z, a_n = jnp.split(a, 3, axis=-1)
-    u_r, u_z, u_n = jnp.split(u, 3, axis=-1)
-    r, z = jax.nn.sigmoid(a_r + u_r), jax.nn.sigmoid(a_z + u_z)
+def gru_gates(params: Params, carry: GRUCarry, v: Array, u: Array) -> GRUGates:
+    """The gates of a step, from what input and hidden state add, ``[B, 3H]`` each."""
+    del carry  # h is in u
+    a = add_bias(v, params["b"])
+    # Of the whole, for sigmoid(x) = tanh(x / 2) / 2 + 1 / 2: a function of one block
+    # compiles to code that XLA does not vectorise on a CPU.  The third is not used.
+    r, z, _ = jnp.split(jnp.tanh((a + u) * 0.5) * 0.5 + 0.5, 3, axis=-1)
+    a_n, u_n = a[..., -r.shape[-1] :], u[..., -r.shape[-1] :]
     return GRUGates(r, z, jnp.tanh(a_n + r * add_bias(u_n, params["b_hn"])))
 
 
-def gru_update(carry: GRUCarry, gates: GRUGates) -> GRUCarry:
+def gru_update(params: Params, carry: GRUCarry, gates: GRUGates) -> GRUCarry:
     """``h' = (1 - z) * n + z * h``."""
+    del params
     return GRUCarry((1 - gates.z) * gates.n + gates.z * carry.h)
+
+
+class GRUKept(NamedTuple):
+    """What the gradient of a step multiplies by, besides its factors."""
+
+    h_to_u: Array
+    z: Array
+
+
+def gru_keep(
+    params: Params, carry: GRUCarry, v: Array, u: Array
+) -> tuple[GRUCarry, Array, GRUKept]:
+    """A step, and the factors by which its gradient multiplies."""
+    r, z, n = gates = gru_gates(params, carry, v, u)
+    m = add_bias(u[..., -n.shape[-1] :], params["b_hn"])
+    h_to_v = (1 - z) * (1 - n * n)
+    blocks = [h_to_v * m * r * (1 - r), (carry.h - n) * z * (1 - z), h_to_v]
+    kept = GRUKept(h_to_u=h_to_v * r, z=z)
+    return gru_update(params, carry, gates), jnp.concatenate(blocks, axis=-1), kept
+
+
+def gru_back(
+    params: Params, factors: Array, kept: GRUKept, d_carry: GRUCarry
+) -> tuple[GRUCarry, Array, Array]:
+    """From the cotangent of h to those of the h before it, of v and of u."""
+    del params
+    d_h = d_carry.h
+    d_v = jnp.concatenate([d_h, d_h, d_h], axis=-1) * factors
+    d_u = [d_v[..., : -d_h.shape[-1]], d_h * kept.h_to_u]
+    return GRUCarry(d_h * kept.z), d_v, jnp.concatenate(d_u, axis=-1)
+
+
+def gru_others(params: Params, kept: GRUKept, d_carry: GRUCarry, d_v: Array) -> Params:
+    """The gradients of both biases."""
+    b_hn = bias_gradient({"b": params["b_hn"]}, kept, d_carry, d_carry.h * kept.h_to_u)
+    return bias_gradient(params, kept, d_carry, d_v) | {"b_hn": b_hn["b"]}
 
 
 def gru(
@@ -136,4 +174,6 @@ def gru(
         """Zeros."""
         return GRUCarry(h=jnp.zeros((*batch_shape, hidden_size), dtype))
 
-    return Cell(init, initial_carry, gru_project, gru_gates, gru_update, hidden_size)
+    adjoint = Adjoint(gru_keep, gru_back, gru_others)
+    step = (multiply_input, gru_gates, gru_update)
+    return Cell(init, initial_carry, *step, hidden_size, adjoint)

@@ -9,11 +9,14 @@ from jax.nn.initializers import Initializer, lecun_normal, orthogonal
 from jax.typing import DTypeLike
 
 from lstm_jax.cells.base import (
+    Adjoint,
     Cell,
     Params,
     add_bias,
+    bias_gradient,
     check_size,
     draw,
+    multiply_input,
     product_dtype,
     project,
 )
@@ -50,28 +53,39 @@ def rnn_cell(params: Params, carry: RNNCarry, x: Array) -> tuple[RNNCarry, Array
       >>> y.shape
       (2, 4)
     """
-    z = rnn_project(params, x, carry.h.dtype)
     dtype = product_dtype(params, x)
-    u = project(carry.h.astype(dtype), params["w_hh"], z.dtype)
-    carry = rnn_update(carry, rnn_gates(params, z, u))
+    v = multiply_input(params, x, carry.h.dtype)
+    u = project(carry.h.astype(dtype), params["w_hh"], v.dtype)
+    carry = rnn_update(params, carry, rnn_gates(params, carry, v, u))
     return carry, carry.h.astype(dtype)
 
 
-def rnn_project(params: Params, x: Array, dtype: DTypeLike) -> Array:
-    """``x @ w_ih + b``, ``[B, H]``."""
-    return add_bias(project(x, params["w_ih"], dtype), params["b"])
-
-
-def rnn_gates(params: Params, z: Array, u: Array) -> RNNGates:
+def rnn_gates(params: Params, carry: RNNCarry, v: Array, u: Array) -> RNNGates:
     """The new hidden state, which no gate guards."""
-    del params  # the bias is in z
-    return RNNGates(jnp.tanh(z + u))
+    del carry  # h is in u
+    return RNNGates(jnp.tanh(add_bias(v + u, params["b"])))
 
 
-def rnn_update(carry: RNNCarry, gates: RNNGates) -> RNNCarry:
+def rnn_update(params: Params, carry: RNNCarry, gates: RNNGates) -> RNNCarry:
     """Forget the old state whole."""
-    del carry
+    del params, carry
     return RNNCarry(gates.h)
+
+
+def rnn_keep(
+    params: Params, carry: RNNCarry, v: Array, u: Array
+) -> tuple[RNNCarry, Array, None]:
+    """A step, and the factor by which its gradient multiplies."""
+    new = rnn_update(params, carry, rnn_gates(params, carry, v, u))
+    return new, 1 - new.h * new.h, None
+
+
+def rnn_back(
+    params: Params, factors: Array, kept: None, d_carry: RNNCarry
+) -> tuple[RNNCarry, Array, None]:
+    """From the cotangent of h to that of v; h before the step acts through u alone."""
+    del params, kept
+    return RNNCarry(jnp.zeros_like(d_carry.h)), d_carry.h * factors, None
 
 
 def rnn(
@@ -118,4 +132,6 @@ def rnn(
         """Zeros."""
         return RNNCarry(h=jnp.zeros((*batch_shape, hidden_size), dtype))
 
-    return Cell(init, initial_carry, rnn_project, rnn_gates, rnn_update, hidden_size)
+    adjoint = Adjoint(rnn_keep, rnn_back, bias_gradient)
+    step = (multiply_input, rnn_gates, rnn_update)
+    return Cell(init, initial_carry, *step, hidden_size, adjoint)

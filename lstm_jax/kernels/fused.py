@@ -6,9 +6,14 @@ up that gradient over all of them.  Here the backward loop gives out the gradien
 the gates alone; those of the weights are one product each, over all steps at once, and
 one sum over the devices.  The products with the inputs are outside of both loops.
 
+One buffer ``[T, B, G]`` serves three times: the forward loop reads ``x @ w_ih`` of a
+step and writes the factors of its gradient in its place, the backward loop reads those
+and writes the gradient.
+
 The gradient is written by hand, for reverse mode only; ``scan`` has both modes.
 """
 
+import math
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,8 +22,20 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from lstm_jax.cells.base import Carry, Cell, Params, product_dtype, project
+from lstm_jax.cells.base import (
+    Adjoint,
+    Carry,
+    Cell,
+    Params,
+    is_one_hot,
+    multiply_input,
+    product_dtype,
+    project,
+)
 from lstm_jax.kernels.scan import keep
+
+_LARGE = 2**19  # numbers of a matrix that no longer stay in a core's cache
+_SHORT_SUM = 512
 
 
 class Loop(NamedTuple):
@@ -28,6 +45,11 @@ class Loop(NamedTuple):
     dtype: DTypeLike  # of the products with h
     reverse: bool
     unroll: int
+
+    @property
+    def adjoint(self) -> Adjoint:
+        """Of the cell."""
+        return self.cell.adjoint or differentiate(self.cell)
 
 
 class Weights(NamedTuple):
@@ -52,103 +74,219 @@ def fused(
     """Run ``cell`` over time; arguments and results are those of ``scan``."""
     loop = Loop(cell, product_dtype(params, xs), reverse, unroll)
     xs = xs if mask is None else keep(mask, xs, 0)
-    zs = cell.project(params, xs, carry.h.dtype)
-    # Under shard_map weights are the same everywhere and zs are not; what the
+    others = {k: w for k, w in params.items() if k not in ("w_ih", "w_hh")}
+    vs = project_all(cell, params, xs, carry.h.dtype)
+    # Under shard_map weights are the same everywhere and vs are not; what the
     # handwritten gradient returns for them has to be added up over the devices.
-    vary = jnp.zeros_like(zs, shape=())
-    looped = {name: w for name, w in params.items() if name != "w_ih"}
-    looped = jax.tree.map(lambda w: w + vary.astype(w.dtype), looped)
-    weights = Weights(looped.pop("w_hh"), looped, h_mask)
-    return _run(loop, weights, carry, zs, mask)
+    vary = jnp.zeros_like(vs, shape=())
+    weights = Weights(params["w_hh"], others, h_mask)
+    weights = jax.tree.map(lambda w: w + vary.astype(w.dtype), weights)
+    return _run(loop, weights, carry, vs, mask)
+
+
+def project_all(cell: Cell, params: Params, xs: Array, dtype: DTypeLike) -> Array:
+    """What the inputs of all steps add, ``[T, B, G]``."""
+    if is_one_hot(xs) or cell.project is not multiply_input:
+        return cell.project(params, xs, dtype)
+    return _multiply(dtype, xs, params["w_ih"])
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _multiply(dtype: DTypeLike, xs: Array, w_ih: Array) -> Array:
+    return project(xs, w_ih, dtype)
+
+
+def _multiply_and_keep(dtype: DTypeLike, xs: Array, w_ih: Array) -> tuple[Array, Any]:
+    return project(xs, w_ih, dtype), (xs, w_ih)
+
+
+def _multiply_gradient(dtype: DTypeLike, kept: Any, d_vs: Array) -> tuple[Array, Array]:
+    xs, w_ih = kept
+    d_vs = d_vs.astype(xs.dtype)
+    d_w_ih = _sum_of_products(xs, d_vs, dtype).astype(w_ih.dtype)
+    return project(d_vs, w_ih.T, dtype).astype(xs.dtype), d_w_ih
+
+
+_multiply.defvjp(_multiply_and_keep, _multiply_gradient)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _run(
-    loop: Loop, weights: Weights, carry: Carry, zs: Array, mask: Array | None
+    loop: Loop, weights: Weights, carry: Carry, vs: Array, mask: Array | None
 ) -> tuple[Carry, Array]:
+    cell, w_hh = loop.cell, lay_out(weights.w_hh)
+
     def step(carry: Carry, inputs: tuple[Array, Array | None]) -> tuple[Carry, Array]:
         """One step."""
-        z, real = inputs
-        return _finish(loop, weights.others, carry, z, _add(loop, weights, carry), real)
+        v, real = inputs
+        u = _times(_read(loop, weights, carry), w_hh, v.dtype)
+        gates = cell.gates(weights.others, carry, v, u)
+        new = cell.update(weights.others, carry, gates)
+        return _hold(loop, real, new, carry)
 
-    return _scan(loop, step, carry, (zs, mask))
+    return _scan(loop, step, carry, (vs, mask))
 
 
 def _run_and_keep(
-    loop: Loop, weights: Weights, carry: Carry, zs: Array, mask: Array | None
+    loop: Loop, weights: Weights, carry: Carry, vs: Array, mask: Array | None
 ) -> tuple[tuple[Carry, Array], Any]:
-    """The same, and what the gradient needs: each step's carry before it and u."""
+    """The same, and what the gradient needs."""
+    w_hh = lay_out(weights.w_hh)
 
-    def step(carry: Carry, inputs: tuple[Array, Array | None]) -> tuple[Carry, Any]:
-        """One step."""
-        z, real = inputs
-        u = _add(loop, weights, carry)
-        new, y = _finish(loop, weights.others, carry, z, u, real)
-        return new, (y, carry, u)
+    def step(state: Any, inputs: tuple[Array, Array | None]) -> tuple[Any, Any]:
+        """One step; its factors take the place of its v."""
+        (carry, buffer), (t, real) = state, inputs
+        u = _times(_read(loop, weights, carry), w_hh, buffer.dtype)
+        new, factors, kept = loop.adjoint.keep(weights.others, carry, _at(buffer, t), u)
+        new, y = _hold(loop, real, new, carry)
+        return (new, _put(buffer, t, factors)), (y, kept)
 
-    last, (ys, carries, us) = _scan(loop, step, carry, (zs, mask))
-    return (last, ys), (weights, carries, zs, us, mask)
+    state, inputs = (carry, vs), (jnp.arange(len(vs)), mask)
+    (last, factors), (ys, kept) = _scan(loop, step, state, inputs)
+    return (last, ys), (weights, carry.h, ys, factors, kept, mask)
 
 
-def _gradient(loop: Loop, kept: Any, cotangents: tuple[Carry, Array]) -> tuple:
+def _gradient(loop: Loop, residuals: Any, cotangents: tuple[Carry, Array]) -> tuple:
     """From the cotangents of the last carry and ys to those of what went in."""
-    weights, carries, zs, us, mask = kept
+    weights, h, ys, factors, kept, mask = residuals
     d_last, d_ys = cotangents
+    w_back = lay_out(weights.w_hh.T)
 
-    def step(sums: Any, inputs: Any) -> tuple[Any, Any]:
-        """One step back."""
-        d_carry, d_others = sums
-        carry, z, u, real, d_y = inputs
-
-        def finish(others: Params, carry: Carry, z: Array, u: Array) -> Any:
-            """The step without its product."""
-            return _finish(loop, others, carry, z, u, real)
-
-        _, back = jax.vjp(finish, weights.others, carry, z, u)
-        d_step, d_before, d_z, d_u = back((d_carry, d_y))
-        d_h = project(d_u.astype(loop.dtype), weights.w_hh.T, d_u.dtype)
+    def step(state: Any, inputs: Any) -> tuple[Any, Any]:
+        """One step back; the gradient of its v takes the place of its factors."""
+        (d_carry, buffer), (t, kept, real, d_y) = state, inputs
+        d_new, d_held = _release(real, d_carry, d_y)
+        factors = _at(buffer, t)
+        d_before, d_v, d_u = loop.adjoint.back(weights.others, factors, kept, d_new)
+        d_both = d_v if d_u is None else d_u
+        d_h = _times(d_both.astype(loop.dtype), w_back, d_both.dtype)
         d_before = d_before._replace(h=d_before.h + _drop(d_h, weights.h_mask))
-        d_others = jax.tree.map(jnp.add, d_others, d_step)
-        return (d_before, d_others), (d_z, d_u)
+        return (_add_up(d_before, d_held), _put(buffer, t, d_v)), (d_u, d_new)
 
-    zeros = jax.tree.map(jnp.zeros_like, weights.others)
+    inputs = (jnp.arange(len(ys)), kept, mask, d_ys)
     back = loop._replace(reverse=not loop.reverse)
-    inputs = (carries, zs, us, mask, d_ys)
-    (d_carry, d_others), (d_zs, d_us) = _scan(back, step, (d_last, zeros), inputs)
-    hs = _drop(carries.h, weights.h_mask).astype(loop.dtype)
-    d_w_hh = jnp.einsum(
-        "...h,...g->hg",
-        hs,
-        d_us.astype(loop.dtype),
-        preferred_element_type=d_us.dtype,
-    ).astype(weights.w_hh.dtype)
-    d_mask = jax.tree.map(jnp.zeros_like, weights.h_mask)
-    return Weights(d_w_hh, d_others, d_mask), d_carry, d_zs, None
+    (d_carry, d_vs), (d_us, d_news) = _scan(back, step, (d_last, factors), inputs)
+    d_us = d_vs if d_us is None else d_us
+    hs = _drop(_before(loop, h, ys, mask), weights.h_mask).astype(loop.dtype)
+    d_w_hh = _sum_of_products(hs, d_us.astype(loop.dtype), d_us.dtype)
+    d_weights = Weights(
+        d_w_hh.astype(weights.w_hh.dtype),
+        loop.adjoint.others(weights.others, kept, d_news, d_vs),
+        jax.tree.map(jnp.zeros_like, weights.h_mask),
+    )
+    return d_weights, d_carry, d_vs, None
 
 
 _run.defvjp(_run_and_keep, _gradient)
+
+
+def differentiate(cell: Cell) -> Adjoint:
+    """The adjoint of a cell that has none of its own, by computing its step again."""
+
+    def finish(params: Params, carry: Carry, v: Array, u: Array) -> Carry:
+        """The step without its products."""
+        return cell.update(params, carry, cell.gates(params, carry, v, u))
+
+    def keep(params: Params, carry: Carry, v: Array, u: Array) -> tuple:
+        """A step, and all that went in."""
+        return finish(params, carry, v, u), v, (carry, v, u)
+
+    def back(params: Params, factors: Array, kept: Any, d_carry: Carry) -> tuple:
+        """Through the step again."""
+        del factors
+        _, pull = jax.vjp(partial(finish, params), *kept)
+        return pull(d_carry)
+
+    def others(params: Params, kept: Any, d_carry: Carry, d_v: Array) -> Params:
+        """Through all steps again."""
+        del d_v
+        _, pull = jax.vjp(lambda params: finish(params, *kept), params)
+        return pull(d_carry)[0]
+
+    return Adjoint(keep, back, others)
 
 
 def _scan(loop: Loop, step: Any, carry: Any, inputs: Any) -> tuple[Any, Any]:
     return jax.lax.scan(step, carry, inputs, reverse=loop.reverse, unroll=loop.unroll)
 
 
-def _add(loop: Loop, weights: Weights, carry: Carry) -> Array:
-    """What the hidden state adds: the one product of a step."""
-    h = _drop(carry.h, weights.h_mask)
-    return project(h.astype(loop.dtype), weights.w_hh, carry.h.dtype)
+def _at(buffer: Array, t: Array) -> Array:
+    return buffer.at[t].get(mode="promise_in_bounds")
+
+
+def _put(buffer: Array, t: Array, value: Array) -> Array:
+    return buffer.at[t].set(value, mode="promise_in_bounds")
+
+
+def _read(loop: Loop, weights: Weights, carry: Carry) -> Array:
+    """The hidden state as the gates read it."""
+    return _drop(carry.h, weights.h_mask).astype(loop.dtype)
+
+
+def lay_out(w: Array) -> Array:
+    """``w [in, out]`` as a loop multiplies by it: ``[out, in]`` if it is large.
+
+    XLA's product on a CPU packs a matrix of the first form anew at each step.
+    """
+    return w.T if w.size >= _LARGE else w
+
+
+def _times(x: Array, w: Array, dtype: DTypeLike) -> Array:
+    """``x @ w`` of a matrix that has been laid out."""
+    axes = ((x.ndim - 1,), (1 if w.size >= _LARGE else 0,))
+    w = w.astype(x.dtype)
+    return jax.lax.dot_general(x, w, (axes, ((), ())), preferred_element_type=dtype)
 
 
 def _drop(h: Array, h_mask: Array | None) -> Array:
     return h if h_mask is None else h * jnp.broadcast_to(h_mask, h.shape)
 
 
-def _finish(
-    loop: Loop, others: Params, carry: Carry, z: Array, u: Array, real: Array | None
+def _hold(
+    loop: Loop, real: Array | None, new: Carry, old: Carry
 ) -> tuple[Carry, Array]:
-    """The elementwise rest of a step."""
-    new = loop.cell.update(carry, loop.cell.gates(others, z, u))
+    """The carry after a step and its y: held and 0 where the step is padding."""
     if real is None:
         return new, new.h.astype(loop.dtype)
-    held = jax.tree.map(lambda a, b: keep(real, a, b), new, carry)
+    held = jax.tree.map(lambda a, b: keep(real, a, b), new, old)
     return held, keep(real, new.h, 0).astype(loop.dtype)
+
+
+def _release(real: Array | None, d_carry: Carry, d_y: Array) -> tuple[Carry, Any]:
+    """The cotangents that go through the step, and those that go past it."""
+    d_new = d_carry._replace(h=d_carry.h + d_y.astype(d_carry.h.dtype))
+    if real is None:
+        return d_new, None
+    d_held = jax.tree.map(lambda d: keep(~real, d, 0), d_carry)
+    return jax.tree.map(lambda d: keep(real, d, 0), d_new), d_held
+
+
+def _add_up(d_carry: Carry, d_held: Carry | None) -> Carry:
+    return d_carry if d_held is None else jax.tree.map(jnp.add, d_carry, d_held)
+
+
+def _before(loop: Loop, h: Array, ys: Array, mask: Array | None) -> Array:
+    """What each real step read as h: the y of the step before, or h at the start."""
+    first = h[None].astype(ys.dtype)
+    if loop.reverse:
+        return jnp.concatenate([_started(ys, mask, first)[1:], first])
+    return jnp.concatenate([first, _started(ys, mask, first)[:-1]])
+
+
+def _started(ys: Array, mask: Array | None, first: Array) -> Array:
+    return ys if mask is None else keep(mask, ys, first)
+
+
+def _sum_of_products(xs: Array, d_vs: Array, dtype: DTypeLike) -> Array:
+    """``sum over t and b of x[t, b] outer d_v[t, b]``, ``[D, G]``.
+
+    As a few products whose results are added: XLA's product on a CPU is up to twice as
+    fast on a short sum as on a long one.
+    """
+    parts = math.gcd(len(xs), 8 if math.prod(xs.shape[:-1]) >= 8 * _SHORT_SUM else 1)
+    xs, d_vs = (a.reshape(parts, len(a) // parts, *a.shape[1:]) for a in (xs, d_vs))
+    rows = tuple(range(1, xs.ndim - 1))
+    products = jax.lax.dot_general(
+        xs, d_vs, ((rows, rows), ((0,), (0,))), preferred_element_type=dtype
+    )
+    return products.sum(0)

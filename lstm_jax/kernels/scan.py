@@ -4,7 +4,13 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from lstm_jax.cells.base import Carry, Cell, Params, is_one_hot, product_dtype
+from lstm_jax.cells.base import (
+    Carry,
+    Cell,
+    Params,
+    is_one_hot,
+    product_dtype,
+)
 
 
 def scan(
@@ -46,8 +52,8 @@ def scan(
         # x is cleared before the products, not only masked after them: a NaN in
         # the padding would otherwise reach the weights as 0 * NaN in the gradient.
         x = x if real is None else keep(real, x, 0)
-        z = x if ready else cell.project(params, x, carry.h.dtype)
-        new, y = cell.recur(params, carry, z, dtype, h_mask)
+        v = x if ready else cell.project(params, x, carry.h.dtype)
+        new, y = cell.recur(params, carry, v, dtype, h_mask)
         if real is None:
             return new, y
         held = jax.tree.map(lambda a, b: keep(real, a, b), new, carry)

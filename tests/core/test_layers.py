@@ -53,12 +53,13 @@ def test_one_way_is_unroll(cell, implementation, reverse):
     got = layer.apply(params, xs, carry=carry, lengths=LENGTHS)
     expected = unroll(made, params, xs, carry=carry, lengths=LENGTHS, reverse=reverse)
     assert_close(got, expected)
-    assert layer.output_size == 4
+    assert layer.output_size == made.output_size
 
 
 @over_runs
 def test_bidirectional_puts_forward_before_backward(cell, implementation):
     made = make_cell(cell)
+    width = made.output_size
     layer = bidirectional(made, implementation=implementation)
     params, carry, xs = make_inputs(layer)
     got, ys = layer.apply(params, xs, carry=carry, lengths=LENGTHS)
@@ -74,9 +75,9 @@ def test_bidirectional_puts_forward_before_backward(cell, implementation):
         reverse=True,
     )
     assert_close(got, BothCarries(first, last))
-    assert_close(ys[..., :4], forward)
-    assert_close(ys[..., 4:], backward)
-    assert layer.output_size == 8
+    assert_close(ys[..., :width], forward)
+    assert_close(ys[..., width:], backward)
+    assert layer.output_size == 2 * width
 
 
 def test_the_two_directions_do_not_start_from_the_same_weights():

@@ -58,7 +58,67 @@ def numpy_rnn(params, carry, x):
     return (h,), h
 
 
-NUMPY = {"lstm": numpy_lstm, "gru": numpy_gru, "rnn": numpy_rnn}
+def numpy_coupled_lstm(params, carry, x):
+    w, u, b = (gates(params[name], "fgo") for name in ("w_ih", "w_hh", "b"))
+    c, h = carry
+    f, g, o = (x @ w[k] + h @ u[k] + b[k] for k in "fgo")
+    c = np.tanh(g) + sigmoid(f) * (c - np.tanh(g))
+    h = sigmoid(o) * np.tanh(c)
+    return (c, h), h
+
+
+def numpy_peephole_lstm(params, carry, x):
+    w, u, b = (gates(params[name], "ifgo") for name in ("w_ih", "w_hh", "b"))
+    w_i, w_f, w_o = np.asarray(params["w_c"], np.float64)
+    c, h = carry
+    z = {k: x @ w[k] + h @ u[k] + b[k] for k in "ifgo"}
+    kept, new = sigmoid(z["f"] + w_f * c) * c, sigmoid(z["i"] + w_i * c)
+    c = kept + new * np.tanh(z["g"])
+    h = sigmoid(z["o"] + w_o * c) * np.tanh(c)
+    return (c, h), h
+
+
+def standardize(a):
+    return (a - a.mean()) / np.sqrt(a.var() + 1e-5)
+
+
+def numpy_layer_norm_lstm(params, carry, x):
+    p = {name: np.asarray(w, np.float64) for name, w in params.items()}
+    c, h = carry
+    a = p["g_ih"] * standardize(x @ p["w_ih"])
+    a = a + p["g_hh"] * standardize(h @ p["w_hh"]) + p["b"]
+    z = gates(a, "ifgo")
+    c = sigmoid(z["f"]) * c + sigmoid(z["i"]) * np.tanh(z["g"])
+    h = sigmoid(z["o"]) * np.tanh(p["g_c"] * standardize(c) + p["b_c"])
+    return (c, h), h
+
+
+def numpy_lstmp(params, carry, x):
+    w, u, b = (gates(params[name], "ifgo") for name in ("w_ih", "w_hh", "b"))
+    c, h = carry
+    z = {k: x @ w[k] + h @ u[k] + b[k] for k in "ifgo"}
+    c = sigmoid(z["f"]) * c + sigmoid(z["i"]) * np.tanh(z["g"])
+    h = (sigmoid(z["o"]) * np.tanh(c)) @ np.asarray(params["w_hr"], np.float64)
+    return (c, h), h
+
+
+def numpy_zoneout_lstm(params, carry, x, hold_c=0.5, hold_h=0.05):
+    c, h = carry
+    (new_c, new_h), _ = numpy_lstm(params, carry, x)
+    h = hold_h * h + (1 - hold_h) * new_h
+    return (hold_c * c + (1 - hold_c) * new_c, h), h
+
+
+NUMPY = {
+    "lstm": numpy_lstm,
+    "gru": numpy_gru,
+    "rnn": numpy_rnn,
+    "coupled_lstm": numpy_coupled_lstm,
+    "layer_norm_lstm": numpy_layer_norm_lstm,
+    "lstmp": numpy_lstmp,
+    "peephole_lstm": numpy_peephole_lstm,
+    "zoneout_lstm": numpy_zoneout_lstm,
+}
 
 
 def numpy_run(cell, params, carry, rows, reverse=False):
@@ -71,7 +131,7 @@ def numpy_run(cell, params, carry, rows, reverse=False):
             state, y = NUMPY[cell](params, state, x)
             ys.append(y)
         last.append(state)
-        ys = np.reshape(ys, (-1, state[0].shape[-1]))
+        ys = np.reshape(ys, (-1, state[-1].shape[-1]))  # h is a carry's last field
         outputs.append(ys[::-1] if reverse else ys)
     return type(carry)(*map(np.stack, zip(*last, strict=True))), outputs
 

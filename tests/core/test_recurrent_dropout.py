@@ -23,10 +23,15 @@ from lstm_jax.layers import dropout
 MASK = jnp.asarray(np.random.default_rng(3).choice([0.0, 1.25, 2.5], (4, 4)), "float32")
 
 
+def mask_of(cell):
+    """A mask as wide as the hidden state of the cell."""
+    return MASK[:, : make_cell(cell).output_size]
+
+
 @both_ways
 @over_runs
 def test_a_mask_is_a_scaling_of_the_rows_of_w_hh(cell, implementation, reverse):
-    problem = make_problem(cell)
+    problem, mask = make_problem(cell), mask_of(cell)
     how = {"reverse": reverse, "implementation": implementation}
     _, ys = unroll(
         make_cell(cell),
@@ -34,13 +39,13 @@ def test_a_mask_is_a_scaling_of_the_rows_of_w_hh(cell, implementation, reverse):
         problem.xs,
         carry=problem.carry,
         lengths=problem.lengths,
-        h_mask=MASK,
+        h_mask=mask,
         **how,
     )
     for row in range(4):
         scaled = {
             **problem.params,
-            "w_hh": problem.params["w_hh"] * MASK[row][:, None],
+            "w_hh": problem.params["w_hh"] * mask[row][:, None],
         }
         _, alone = unroll(
             make_cell(cell),
@@ -61,7 +66,7 @@ def test_gradients_through_a_mask_are_those_of_the_plain_scan(cell):
 
     def loss(params, xs, implementation):
         how = {"lengths": problem.lengths, "implementation": implementation}
-        return probe(unroll(make_cell(cell), params, xs, h_mask=MASK, **how))
+        return probe(unroll(make_cell(cell), params, xs, h_mask=mask_of(cell), **how))
 
     gradient = jax.jit(jax.grad(loss, argnums=(0, 1)), static_argnums=2)
     plain = gradient(problem.params, problem.xs, "scan")
@@ -73,7 +78,7 @@ def test_a_mask_of_ones_changes_no_bit(cell, implementation):
     problem = make_problem(cell)
     how = {"lengths": problem.lengths, "implementation": implementation}
     plain = unroll(make_cell(cell), problem.params, problem.xs, **how)
-    ones = jnp.ones((4, 4))
+    ones = jnp.ones_like(mask_of(cell))
     masked = unroll(make_cell(cell), problem.params, problem.xs, h_mask=ones, **how)
     assert_same_bits(masked, plain)
 
@@ -102,9 +107,13 @@ def test_a_layer_draws_one_mask_for_inputs_and_one_for_h(cell):
     _, ys = layer.apply(params, xs, key=key)
     key_input, key_recurrent = jax.random.split(key)
     x_mask = dropout(key_input, jnp.ones((1, 4, 3)), 0.5)
-    h_mask = dropout(key_recurrent, jnp.ones((4, 4)), 0.25)
     assert set(np.unique(x_mask)) == {0.0, 2.0}
-    by_hand = unroll(make_cell(cell), params, xs * x_mask, h_mask=h_mask)[1]
+    xs = xs * x_mask
+    if make_cell(cell).noise is not None:
+        key_recurrent, key_noise = jax.random.split(key_recurrent)
+        xs = make_cell(cell).noise(key_noise, xs)
+    h_mask = dropout(key_recurrent, jnp.ones_like(mask_of(cell)), 0.25)
+    by_hand = unroll(make_cell(cell), params, xs, h_mask=h_mask)[1]
     assert_close(ys, by_hand)
 
 

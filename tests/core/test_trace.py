@@ -64,7 +64,7 @@ def test_padding_shows_nothing(cell):
         assert (np.asarray(values)[real] != 0).all()
 
 
-@over_cells
+@pytest.mark.parametrize("cell", BY_HAND)
 def test_a_step_of_the_value_is_the_function(cell):
     problem = make_problem(cell)
     by_function = BY_HAND[cell](problem.params, problem.carry, problem.xs[0])

@@ -1,0 +1,109 @@
+"""What the fused kernel promises beyond what every kernel does."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lstm_jax import CELLS, unroll
+from lstm_jax.kernels.fused import differentiate
+
+HIDDEN = 5
+SHAPE = (7, 3, 4)  # T, B, D
+BY_HAND = [name for name in CELLS if CELLS[name](HIDDEN).adjoint]
+
+
+def random(seed, *shape):
+    return jax.random.normal(jax.random.key(seed), shape)
+
+
+def random_like(seed, tree):
+    leaves, structure = jax.tree.flatten(tree)
+    keys = jax.random.split(jax.random.key(seed), max(len(leaves), 1))
+    drawn = [jax.random.normal(k, a.shape) for k, a in zip(keys, leaves, strict=False)]
+    return jax.tree.unflatten(structure, drawn)
+
+
+def one_step(cell):
+    params = random_like(0, cell.init(jax.random.key(0), SHAPE[2]))
+    carry = random_like(1, cell.initial_carry((SHAPE[1],)))
+    width = params["w_ih"].shape[1]
+    return params, carry, random(2, SHAPE[1], width), random(3, SHAPE[1], width)
+
+
+def gated(params):
+    return {name: w for name, w in params.items() if name not in ("w_ih", "w_hh")}
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_the_handwritten_adjoint_is_that_of_the_step(name):
+    cell = CELLS[name](HIDDEN)
+    params, carry, v, u = one_step(cell)
+    others, d_carry = gated(params), random_like(4, carry)
+    results = []
+    for adjoint in (cell.adjoint, differentiate(cell)):
+        new, factors, kept = adjoint.keep(others, carry, v, u)
+        d_before, d_v, d_u = adjoint.back(others, factors, kept, d_carry)
+        d_others = adjoint.others(others, kept, d_carry, d_v)
+        results.append((new, d_before, d_v, d_v if d_u is None else d_u, d_others))
+    for ours, reference in zip(*map(jax.tree.leaves, results), strict=True):
+        np.testing.assert_allclose(ours, reference, rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_factors_take_the_place_of_v(name):
+    cell = CELLS[name](HIDDEN)
+    params, carry, v, u = one_step(cell)
+    _, factors, _ = cell.adjoint.keep(gated(params), carry, v, u)
+    assert (factors.shape, factors.dtype) == (v.shape, v.dtype)
+
+
+def inner(equation):
+    """The programs that an equation holds."""
+    for value in jax.tree.leaves(list(equation.params.values())):
+        if hasattr(value, "eqns") or hasattr(value, "jaxpr"):
+            yield getattr(value, "jaxpr", value)
+
+
+def loops_in(jaxpr):
+    """The bodies of all scans in a program, however deep."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "scan":
+            yield equation.params["jaxpr"].jaxpr
+        for program in inner(equation):
+            yield from loops_in(program)
+
+
+def count_products(jaxpr):
+    own = sum(equation.primitive.name == "dot_general" for equation in jaxpr.eqns)
+    below = (j for equation in jaxpr.eqns for j in inner(equation))
+    return own + sum(map(count_products, below))
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("name", BY_HAND)
+def test_each_loop_holds_one_product(name, reverse):
+    cell = CELLS[name](HIDDEN)
+    params, xs = cell.init(jax.random.key(0), SHAPE[2]), random(1, *SHAPE)
+
+    def loss(params, xs):
+        run = partial(unroll, reverse=reverse, implementation="fused")
+        return run(cell, params, xs, lengths=jnp.array([7, 0, 3]))[1].sum()
+
+    program = jax.make_jaxpr(jax.grad(loss, argnums=(0, 1)))(params, xs)
+    counts = [count_products(body) for body in loops_in(program.jaxpr)]
+    assert counts == [1, 1]
+
+
+def test_a_plain_scan_holds_more(name="lstm"):
+    """So that the test above can fail."""
+    cell = CELLS[name](HIDDEN)
+    params, xs = cell.init(jax.random.key(0), SHAPE[2]), random(1, *SHAPE)
+
+    def loss(params):
+        return unroll(cell, params, xs, implementation="scan")[1].sum()
+
+    program = jax.make_jaxpr(jax.grad(loss))(params)
+    assert sum(count_products(body) for body in loops_in(program.jaxpr)) > 2
