@@ -5,9 +5,13 @@ same command again goes on where a stopped run stood.
 """
 
 import re
+import signal
 import sys
 
 from lstm_jax.host import prepare_host
+
+if __name__ == "__main__":  # until main() can stop in good order: without a traceback
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 # Flags are parsed later: a process must be prepared before the rest is imported.
 _AS_IT_IS = re.compile(r"--?(noprepare_host|prepare_host=(0|f|false))", re.IGNORECASE)
@@ -15,6 +19,7 @@ if __name__ == "__main__" and not any(map(_AS_IT_IS.fullmatch, sys.argv)):
     prepare_host()
 
 import difflib
+import errno
 import logging
 import shlex
 from pathlib import Path
@@ -26,7 +31,10 @@ from ml_collections import config_flags
 from lstm_jax.errors import UserError
 from lstm_jax.report import write_report
 from lstm_jax.training.config import Config, default_config, from_dict, names
+from lstm_jax.training.interruption import Interrupted, Interruption, handle_signals
+from lstm_jax.training.lock import locked
 from lstm_jax.training.loop import train_and_evaluate
+from lstm_jax.training.workdir import Workdir
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "A file of settings, such as configs/lstm.py."
@@ -48,7 +56,11 @@ flags.DEFINE_bool(
 
 
 def main(argv: list[str]) -> int:
-    """Run the program; 0 on success, 2 after a user's mistake."""
+    """Run the program.
+
+    Returns:
+      0 on success, 2 after a user's mistake, 143 and 130 after SIGTERM and SIGINT.
+    """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     logging.getLogger("lstm_jax").setLevel(logging.INFO)
     try:
@@ -59,26 +71,52 @@ def main(argv: list[str]) -> int:
             jax.distributed.initialize(
                 _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
             )
-        workdir = Path(_WORKDIR.value or f"runs/{config.name}")
-        finished = (workdir / "summary.json").exists()
-        summary = train_and_evaluate(config, workdir)
-        if jax.process_index() == 0:
-            if finished:
-                print(f"{workdir} holds a finished run; nothing was trained again.")
-            else:
-                print("Drawing pictures and explaining mistakes ...", flush=True)
-            report = write_report(workdir, f"python {shlex.join(argv)}")
-            show(summary, report)
+        # After initialize(), which would take SIGTERM for itself.
+        with handle_signals() as interruption:
+            run(config, f"python {shlex.join(argv)}", interruption)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(
-            "Stopped; the same command goes on from the last checkpoint.",
-            file=sys.stderr,
-        )
-        return 130
+    except (OSError, MemoryError, jax.errors.JaxRuntimeError) as error:
+        if not (lack := lacking(error)):
+            raise
+        print(f"error: {lack}; the same command goes on", file=sys.stderr)
+        return 2
+    except Interrupted as stopped:
+        print(f"{stopped}. To go on: python {shlex.join(argv)}", file=sys.stderr)
+        return stopped.exit_code
     return 0
+
+
+def lacking(error: Exception) -> str:
+    """What the machine has too little of, in a line; "" when it is something else."""
+    if isinstance(error, OSError):
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return ""
+        place = error.filename or "a file of the run"
+        return f"{place}: expected room to write, got: {error.strerror}; make some"
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+        return (
+            "expected the model and a batch to fit into memory, got too little of it; "
+            "try a smaller train.batch_size or data.max_length in another --workdir"
+        )
+    return ""
+
+
+def run(config: Config, command: str, interruption: Interruption) -> None:
+    """Train, and let the first host write the report."""
+    workdir = Path(_WORKDIR.value or f"runs/{config.name}")
+    finished = (workdir / "summary.json").exists()
+    summary = train_and_evaluate(config, workdir, interruption)
+    if jax.process_index() > 0:
+        return
+    if finished:
+        print(f"{workdir} holds a finished run; nothing was trained again.")
+    else:
+        print("Drawing pictures and explaining mistakes ...", flush=True)
+    with locked(Workdir(workdir)):
+        report = write_report(workdir, command)
+    show(summary, report)
 
 
 def read_flags(argv: list[str]) -> Config | None:

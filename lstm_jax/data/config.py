@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from lstm_jax.checks import at_least, between, choice
+from lstm_jax.checks import between, choice
 from lstm_jax.data.tokenizer import TOKENS
 from lstm_jax.errors import UserError
 
@@ -43,7 +43,7 @@ class DataConfig:
         between("data.validation_fraction", self.validation_fraction, 0.001, 0.9)
         # Three tokens of 20 bits: an n-gram fits a 64-bit number.
         between("data.vocab_size", self.vocab_size, 4, 1_000_000)
-        at_least("data.max_length", self.max_length, 1)
+        between("data.max_length", self.max_length, 1, 1_000_000)
         between("data.ngram_order", self.ngram_order, 0, 3)
         between("data.num_buckets", self.num_buckets, 1, 64)
         if self.source != "files" and (self.train_file or self.test_file):
@@ -51,6 +51,12 @@ class DataConfig:
                 'data.source: expected "files" with data.train_file or data.test_file, '
                 f"got {self.source!r}"
             )
+        for name in ("text_column", "group_column"):
+            if getattr(self, name) == self.label_column:
+                raise UserError(
+                    f"data.{name}: expected another column than data.label_column, "
+                    f"got {self.label_column!r} for both"
+                )
         if self.source == "files" and not self.train_file:
             raise UserError(
                 'data.train_file: expected a path when data.source is "files", got ""'

@@ -21,7 +21,8 @@ from lstm_jax.data.ngrams import (
 )
 from lstm_jax.data.sources import load_corpus
 from lstm_jax.data.splits import split_validation
-from lstm_jax.data.tokenizer import encode, load_tokenizer, train_tokenizer, truncate
+from lstm_jax.data.tokenizer import encode, load_tokenizer, train_tokenizer
+from lstm_jax.data.tokenizer import truncate as cut
 
 logger = logging.getLogger(__name__)
 
@@ -66,8 +67,11 @@ class Datasets(NamedTuple):
         digest = hashlib.sha256()
         for text in self.corpus.train.texts:
             digest.update(text.encode("utf-8", errors="replace") + b"\0")
+        digest.update(self.text.ngrams.ratios.tobytes())
         for part in (self.train, self.val):
             digest.update(part.lengths.tobytes() + part.labels.tobytes())
+            for ids in (*part.token_ids, *part.ngram_ids):
+                digest.update(ids.tobytes())
         return digest.hexdigest()[:16]
 
 
@@ -142,16 +146,21 @@ def load_text(folder: Path, num_logits: int) -> Text | None:
 
 def encode_reviews(text: Text, reviews: Reviews, config: DataConfig) -> Encoded:
     """Tokenize, look up n-grams of the whole text, and truncate."""
-    return encode_ids(
-        text, encode(text.tokenizer, reviews.texts), reviews.labels, config
-    )
+    whole = encode(text.tokenizer, reviews.texts)
+    how = {"max_length": config.max_length, "truncate": config.truncate}
+    return encode_ids(text, whole, reviews.labels, **how)
 
 
 def encode_ids(
-    text: Text, whole: list[np.ndarray], labels: np.ndarray, config: DataConfig
+    text: Text,
+    whole: list[np.ndarray],
+    labels: np.ndarray,
+    *,
+    max_length: int,
+    truncate: str,
 ) -> Encoded:
     """The same for reviews that are token ids already, at full length."""
-    token_ids = [truncate(ids, config.max_length, config.truncate) for ids in whole]
+    token_ids = [cut(ids, max_length, truncate) for ids in whole]
     return Encoded(
         token_ids=token_ids,
         lengths=np.array([len(ids) for ids in token_ids], np.int32),

@@ -12,6 +12,7 @@ import numpy as np
 
 from lstm_jax.data.corpus import Corpus, Reviews
 from lstm_jax.data.groups import number_groups, reason
+from lstm_jax.data.tokenizer import valid_text
 from lstm_jax.errors import UserError
 
 _ENDINGS = ".csv, .tsv, .jsonl or .ndjson"
@@ -29,8 +30,13 @@ class _Row(NamedTuple):
     problem: str = ""
 
 
-class _Table(NamedTuple):
-    """The columns that were asked for, row by row."""
+class Table(NamedTuple):
+    """The columns that were asked for, row by row.
+
+    Attributes:
+      lines: the line of the file on which each row begins.
+      columns: the values of each column by its name.
+    """
 
     lines: list[int]
     columns: dict[str, list[str]]
@@ -63,12 +69,13 @@ def load_files(
     """
     columns = {"data.text_column": text_column, "data.label_column": label_column}
     grouped = {"data.group_column": group_column} if group_column else {}
-    train = _read_table("data.train_file", train_file, columns | grouped)
+    labels = label_column
+    train = read_table("data.train_file", train_file, columns | grouped, labels)
     label_names = _label_names(train_file, train.columns[label_column])
     groups = number_groups(train.columns[group_column]) if group_column else None
     test = None
     if test_file:
-        table = _read_table("data.test_file", test_file, columns)
+        table = read_table("data.test_file", test_file, columns, labels)
         _refuse_unknown_labels(test_file, table, label_column, label_names)
         test = _reviews(table, text_column, label_column, label_names)
     return Corpus(
@@ -82,7 +89,7 @@ def load_files(
 
 
 def _reviews(
-    table: _Table, text_column: str, label_column: str, label_names: tuple[str, ...]
+    table: Table, text_column: str, label_column: str, label_names: tuple[str, ...]
 ) -> Reviews:
     number = {name: i for i, name in enumerate(label_names)}
     labels = np.array([number[n] for n in table.columns[label_column]], np.int32)
@@ -101,7 +108,7 @@ def _label_names(path: str, labels: Iterable[str]) -> tuple[str, ...]:
 
 
 def _refuse_unknown_labels(
-    path: str, table: _Table, label_column: str, label_names: tuple[str, ...]
+    path: str, table: Table, label_column: str, label_names: tuple[str, ...]
 ) -> None:
     problems = [
         (line, f"label {label!r}")
@@ -111,11 +118,25 @@ def _refuse_unknown_labels(
     _refuse(path, problems, f"labels that the train file has ({_names(label_names)})")
 
 
-def _read_table(setting: str, path: str, columns: dict[str, str]) -> _Table:
-    """Read ``columns`` (setting -> name) of a file; report all bad rows at once."""
+def read_table(
+    setting: str, path: str, columns: dict[str, str], label_column: str = ""
+) -> Table:
+    """Read some columns of a file.
+
+    Args:
+      setting: that names the file.
+      path: ends in .csv, .tsv, .jsonl or .ndjson.
+      columns: the name of each column, by the setting that gives it.
+      label_column: the one whose values lose the space around them.
+
+    Raises:
+      UserError: it cannot be read, or rows are bad; the message names the first few.
+    """
     rows = _read_rows(setting, path)
     if not rows:
-        raise UserError(f"{path}: expected rows with a text and a label, got none")
+        raise UserError(
+            f"{path}: expected rows of {_names(columns.values())}, got none"
+        )
     _refuse_missing_columns(path, rows, columns)
     wanted = list(dict.fromkeys(columns.values()))
     good: dict[str, list[str]] = {name: [] for name in wanted}
@@ -128,9 +149,9 @@ def _read_table(setting: str, path: str, columns: dict[str, str]) -> _Table:
         for name in wanted:
             good[name].append(_cell(row.columns[name]))
     _refuse(path, problems, f"a value for {_names(wanted)} in every row")
-    label = columns["data.label_column"]
-    good[label] = [value.strip() for value in good[label]]
-    return _Table([row.line for row in rows], good)
+    if label_column:
+        good[label_column] = [value.strip() for value in good[label_column]]
+    return Table([row.line for row in rows], good)
 
 
 def _problem(columns: dict[str, Any], wanted: list[str]) -> str:
@@ -148,7 +169,7 @@ def _problem(columns: dict[str, Any], wanted: list[str]) -> str:
 
 def _cell(value: str | int) -> str:
     # JSON spells its booleans in lower case.
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return str(value).lower() if isinstance(value, bool) else valid_text(str(value))
 
 
 def _refuse(path: str, problems: list[tuple[int, str]], expected: str) -> None:

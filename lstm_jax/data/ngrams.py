@@ -10,10 +10,10 @@ all other classes, ``V`` the n-grams, and ``a = 1``.  An n-gram counts once a re
 
 from pathlib import Path
 from typing import NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 
+from lstm_jax.arrays import read_arrays
 from lstm_jax.errors import UserError
 
 # N-grams of fewer training reviews than this say nothing of new reviews.
@@ -120,6 +120,35 @@ def find_ngrams(token_ids: np.ndarray, ngrams: NGrams) -> np.ndarray:
     return known[:MAX_NGRAMS].astype(np.int32)
 
 
+def spread_over_tokens(
+    values: np.ndarray, token_ids: np.ndarray, ngrams: NGrams
+) -> np.ndarray:
+    """Share what belongs to n-grams among the tokens that they are made of.
+
+    Args:
+      values: ``[G]``, of the n-grams that ``find_ngrams`` finds.
+      token_ids: ``[T]``, of the review.
+      ngrams: where they were found.
+
+    Returns:
+      float64 ``[T]``; the value of an n-gram that stands in several places is shared
+      by all of them.
+    """
+    shared = np.zeros(len(token_ids))
+    found = ngrams.keys[find_ngrams(token_ids, ngrams)]
+    if not len(found):
+        return shared
+    places = [_places(token_ids, found, n, ngrams.base) for n in _orders(ngrams)]
+    known = np.concatenate(places)
+    counts = np.bincount(known[known >= 0], minlength=len(found))
+    for n, place in zip(_orders(ngrams), places, strict=True):
+        starts = np.flatnonzero(place >= 0)
+        share = values[place[starts]] / (counts[place[starts]] * n)
+        for offset in range(n):
+            np.add.at(shared, starts + offset, share)
+    return shared
+
+
 def save_ngrams(ngrams: NGrams, path: Path) -> None:
     """Write ``ngrams`` to a ``.npz`` file, whole or not at all."""
     draft = path.with_suffix(".tmp.npz")
@@ -133,9 +162,39 @@ def load_ngrams(path: Path) -> NGrams:
     Raises:
       UserError: the file is not whole.
     """
+    arrays = read_arrays(path, "a file of n-grams")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            order, base = int(arrays["order"]), int(arrays["base"])
-            return NGrams(order, base, arrays["keys"], arrays["ratios"])
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        order, base = int(arrays["order"]), int(arrays["base"])
+        ngrams = NGrams(order, base, arrays["keys"], arrays["ratios"])
+        _check(ngrams)
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: expected a file of n-grams, got: {error}") from error
+    return ngrams
+
+
+def _orders(ngrams: NGrams) -> range:
+    return range(1, ngrams.order + 1)
+
+
+def _places(token_ids: np.ndarray, keys: np.ndarray, n: int, base: int) -> np.ndarray:
+    """For the n-gram that begins at each token: its index in ``keys``, -1 if none."""
+    digits = token_ids.astype(np.int64) + 1
+    count = max(len(digits) - n + 1, 0)
+    numbers = np.zeros(count, np.int64)
+    for offset in range(n):
+        numbers = numbers * base + digits[offset : offset + count]
+    places = np.minimum(np.searchsorted(keys, numbers), len(keys) - 1)
+    return np.where(keys[places] == numbers, places, -1)
+
+
+def _check(ngrams: NGrams) -> None:
+    """Refuse arrays that are none of ``NGrams``."""
+    keys, ratios = ngrams.keys, ngrams.ratios
+    if not 1 <= ngrams.order <= 3 or ngrams.base < 1:
+        raise ValueError(f"order {ngrams.order} and base {ngrams.base}")
+    if (keys.dtype, ratios.dtype) != (np.int64, np.float32):
+        raise ValueError(f"arrays of {keys.dtype} and {ratios.dtype}")
+    if keys.ndim != 1 or ratios.ndim != 2 or len(keys) != len(ratios):
+        raise ValueError(f"shapes {keys.shape} and {ratios.shape}")
+    if (np.diff(keys) <= 0).any() or not np.isfinite(ratios).all():
+        raise ValueError("keys that do not rise, or ratios that are not finite")

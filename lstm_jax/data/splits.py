@@ -1,9 +1,13 @@
 """The validation split: a fixed rule, by group where groups are known."""
 
+import logging
+
 import numpy as np
 
 from lstm_jax.data.corpus import Reviews
 from lstm_jax.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 # Not the seed of a run: every seed is validated on the same reviews.
 _SPLIT_SEED = 0
@@ -40,6 +44,7 @@ def split_validation(
     taken_before = np.cumsum(sizes[order]) - sizes[order]
     held_out = np.zeros(len(sizes), bool)
     held_out[order[taken_before < fraction * count]] = True
+    _warn_of_large(sizes[held_out], fraction, count)
     in_validation = held_out[group_of]
     if in_validation.all():
         raise UserError(
@@ -47,3 +52,17 @@ def split_validation(
             f"{len(sizes)} groups leaves none to train on; expected more groups"
         )
     return np.flatnonzero(~in_validation), np.flatnonzero(in_validation)
+
+
+def _warn_of_large(held_out: np.ndarray, fraction: float, count: int) -> None:
+    """Say when a single group makes validation larger than was asked for."""
+    if count and held_out.max() > max(fraction * count, 1):
+        logger.warning(
+            "Validation has %d of %d reviews, %.0f %% where data.validation_fraction "
+            "asks for %.0f %%: a group of %d is held out whole",
+            held_out.sum(),
+            count,
+            100 * held_out.sum() / count,
+            100 * fraction,
+            held_out.max(),
+        )

@@ -1,5 +1,6 @@
 """Texts to token ids: a word-level Hugging Face tokenizer in ``tokenizer.json``."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,8 +11,10 @@ from lstm_jax.errors import UserError
 
 PAD, UNKNOWN = "[PAD]", "[UNK]"
 PAD_ID, UNKNOWN_ID = 0, 1
+_MOST_BYTES = 2**28  # of a tokenizer file; a million words need a tenth of it
 TOKENS = ("words_and_marks", "words")
 
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _WORD = r"\w+(?:'\w+)*"  # with its apostrophes
 # What is replaced before a text is cut, by what, and what is then a token.
 _RULES = {
@@ -46,7 +49,7 @@ def train_tokenizer(
     """
     learner = _word_level({}, tokens)
     learner.train_from_iterator(
-        texts,
+        map(valid_text, texts),
         trainers.WordLevelTrainer(
             vocab_size=vocab_size, special_tokens=[PAD, UNKNOWN], show_progress=False
         ),
@@ -56,9 +59,20 @@ def train_tokenizer(
     return _word_level(learner.get_vocab(), tokens)
 
 
+def valid_text(text: str) -> str:
+    r"""``text`` as it can be written down: halves of surrogate pairs are replaced.
+
+    They stand in JSON, and in arguments and file names that are not UTF-8.
+
+    >>> ascii(valid_text("a\ud800b"))
+    "'a\\ufffdb'"
+    """
+    return _LONE_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
 def encode(tokenizer: Tokenizer, texts: list[str]) -> list[np.ndarray]:
     """Turn each text into its int32 token ids, at full length."""
-    encodings = tokenizer.encode_batch_fast(texts)
+    encodings = tokenizer.encode_batch_fast([valid_text(text) for text in texts])
     return [np.array(e.ids, np.int32) for e in encodings]
 
 
@@ -91,9 +105,26 @@ def load_tokenizer(path: Path) -> Tokenizer:
     if not path.is_file():
         raise UserError(f"{path}: expected a tokenizer file, got nothing there")
     try:
-        return Tokenizer.from_file(str(path))
+        if path.stat().st_size > _MOST_BYTES:
+            raise ValueError(f"more than {_MOST_BYTES:,} bytes")
+        tokenizer = Tokenizer.from_file(str(path))
+        _check(tokenizer)
     except Exception as error:  # the library raises a bare Exception
         raise UserError(f"{path}: expected a tokenizer file, got: {error}") from error
+    return tokenizer
+
+
+def _check(tokenizer: Tokenizer) -> None:
+    """Refuse what gives other ids than those of a table with a row for each word."""
+    if not isinstance(tokenizer.model, models.WordLevel):
+        raise ValueError(f"a model of the kind {type(tokenizer.model).__name__}")
+    vocab = tokenizer.get_vocab()
+    if sorted(vocab.values()) != list(range(len(vocab))):
+        raise ValueError("words whose numbers are not 0, 1, 2 and so on")
+    if (vocab.get(PAD), vocab.get(UNKNOWN)) != (PAD_ID, UNKNOWN_ID):
+        raise ValueError(f"other numbers than 0 and 1 for {PAD} and {UNKNOWN}")
+    if tokenizer.truncation or tokenizer.padding or tokenizer.post_processor:
+        raise ValueError("one that cuts, pads or adds tokens by itself")
 
 
 def _word_level(vocab: dict[str, int], tokens: str) -> Tokenizer:

@@ -1,8 +1,9 @@
 """Pretrained word vectors, in the text format of GloVe."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from lstm_jax.data.tokenizer import PAD_ID
 from lstm_jax.errors import UserError
 
 _SEED = 0  # of the vectors of words that the file does not have
+
+# In characters; what is longer is no line of such a file.
+_LONGEST_WORD, _LONGEST_NUMBER = 10_000, 60
 
 
 class WordVectors(NamedTuple):
@@ -59,11 +63,17 @@ def read_word_vectors(path: Path, vocab: dict[str, int], size: int) -> WordVecto
 
 
 def _parse(
-    path: Path, lines: Iterator[str], size: int
+    path: Path, lines: TextIO, size: int
 ) -> Iterator[tuple[str, str, list[str]]]:
     """Each line as where it stands, its word and its numbers, not yet read."""
-    for number, line in enumerate(lines, 1):
+    longest = _LONGEST_WORD + _LONGEST_NUMBER * size
+    for number, line in enumerate(iter(partial(lines.readline, longest), ""), 1):
         place = f"{path}, line {number}"
+        if len(line) == longest:
+            raise UserError(
+                f"{place}: expected a word and {size} numbers, got a line of more than "
+                f"{longest:,} characters"
+            )
         # From the right: in the larger files of GloVe some words hold a space.
         word, *numbers = line.rstrip("\r\n ").rsplit(" ", size)
         if number == 1:

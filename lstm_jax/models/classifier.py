@@ -59,6 +59,7 @@ class TextClassifier(nn.Module):
     dtype: str = "float32"
     implementation: str = "auto"
     unroll: int = 1
+    chunk_size: int = 0
 
     def __call__(
         self,
@@ -163,6 +164,7 @@ class TextClassifier(nn.Module):
             input_dropout_rate=self.input_dropout_rate,
             recurrent_dropout_rate=self.recurrent_dropout_rate,
             unroll=self.unroll,
+            chunk_size=self.chunk_size or None,
             implementation=self.implementation,
         )
         return stack([layer] * self.num_layers, dropout_rate=self.layer_dropout_rate)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from lstm_jax.cells import CELLS
-from lstm_jax.checks import at_least, between, choice
+from lstm_jax.checks import between, choice
 from lstm_jax.errors import UserError
 from lstm_jax.kernels import IMPLEMENTATIONS
 from lstm_jax.models.pooling import POOLINGS
@@ -47,6 +47,7 @@ class ModelConfig:
     dtype: str = "float32"  # of the products; parameters and carry stay float32
     implementation: str = "auto"
     unroll: int = 1  # time steps in one iteration of the compiled loop
+    chunk_size: int = 0  # steps kept for the gradient at a time; 0 keeps all
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run."""
@@ -55,9 +56,12 @@ class ModelConfig:
         choice("model.pooling", self.pooling, POOLINGS)
         choice("model.dtype", self.dtype, DTYPES)
         choice("model.implementation", self.implementation, IMPLEMENTATIONS)
-        for name in ("embedding_size", "hidden_size", "num_layers", "unroll"):
-            at_least(f"model.{name}", getattr(self, name), 1)
-        at_least("model.head_size", self.head_size, 0)
+        for name in ("embedding_size", "hidden_size"):
+            between(f"model.{name}", getattr(self, name), 1, 65_536)
+        between("model.num_layers", self.num_layers, 1, 1_000)
+        between("model.unroll", self.unroll, 1, 10_000)
+        between("model.head_size", self.head_size, 0, 65_536)
+        between("model.chunk_size", self.chunk_size, 0, 1_000_000)
         between("model.embedding_stddev", self.embedding_stddev, 0.0, 10.0)
         between("model.ngram_share", self.ngram_share, 0.0, 1.0)
         between("model.num_logits", self.num_logits, 0, 1)
@@ -66,6 +70,19 @@ class ModelConfig:
             between(f"model.{field_name}", getattr(self, field_name), 0.0, 0.99)
         if self.inputs == "one_hot":
             self._refuse_embedding()
+        self._try_cell()
+
+    def _try_cell(self) -> None:
+        """Refuse a size that the cell cannot have, and inputs that it cannot read."""
+        try:
+            cell = CELLS[self.cell](self.hidden_size)
+        except ValueError as mistake:
+            raise UserError(f"model.{mistake}, with model.cell={self.cell}") from None
+        if cell.noise is not None and self.inputs == "one_hot":
+            raise UserError(
+                f'model.inputs: expected "embedding" where model.cell is {self.cell}, '
+                f"whose training adds features to vectors, got {self.inputs!r}"
+            )
 
     def _refuse_embedding(self) -> None:
         """Refuse settings of vectors where there are none."""

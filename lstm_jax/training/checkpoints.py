@@ -1,18 +1,31 @@
 """Saving and restoring a run: the only place that knows Orbax."""
 
+import hashlib
+import json
 import logging
+import math
+import os
+import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from lstm_jax.data.groups import reason
 from lstm_jax.errors import UserError
+from lstm_jax.training.devices import shared_mistakes, wait_for_hosts
 from lstm_jax.training.progress import Progress
 from lstm_jax.training.state import PyTree, TrainState
+
+logger = logging.getLogger(__name__)
+
+# Parameters of more bytes than this are not of a tiny file.
+_MOST_BYTES, _MOST_TIMES = 2**28, 100
 
 
 class Snapshot(NamedTuple):
@@ -30,49 +43,161 @@ class Snapshot(NamedTuple):
 
 
 class Checkpoints:
-    """The checkpoints of one run; saves in the background."""
+    """The checkpoints of one run; saves in the background.
 
-    def __init__(self, folder: Path, *, keep: int) -> None:
-        """Open ``folder``, keeping the ``keep`` newest checkpoints."""
-        # Orbax reports each of its steps; a user only needs its warnings.
-        logging.getLogger("absl").setLevel(logging.WARNING)
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
-        self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
+    Each holds a digest of its parts.  What is damaged is noticed when it is read, and
+    the checkpoint before it is taken.
+    """
+
+    def __init__(self, folder: Path, *, keep: int, on_save_error: str = "stop") -> None:
+        """Open ``folder``.
+
+        Args:
+          folder: made when it is missing.
+          keep: the number of newest checkpoints that stay.
+          on_save_error: "stop" raises when a checkpoint cannot be written, such as on
+            a full disk; "continue" warns.
+        """
+        # Orbax reports each of its steps, and failures with a traceback: these are
+        # raised as well, and a user is told of them below.
+        logging.getLogger("absl").setLevel(logging.CRITICAL)
+        self._folder, self._keep, self._saving = folder, keep, 0
+        self._stops = on_save_error == "stop"
+        self._manager = self._open()
 
     def save(self, snapshot: Snapshot) -> None:
-        """Write a checkpoint of ``snapshot.progress.step``, once for each step."""
+        """Write a checkpoint of ``snapshot.progress.step``, once for each step.
+
+        Raises:
+          UserError: this one or the one before cannot be written, and the run is to
+            stop then.
+        """
+        self.wait()
         step = snapshot.progress.step
         if step in self._manager.all_steps():
             return
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(snapshot.state._asdict()),
-                best=ocp.args.StandardSave(snapshot.best),
-                progress=ocp.args.JsonSave(snapshot.progress.to_json()),
-            ),
+        self._saving = step
+        parts = {
+            "state": snapshot.state._asdict(),
+            "best": snapshot.best,
+            "progress": snapshot.progress.to_json(),
+        }
+        args = ocp.args.Composite(
+            state=ocp.args.StandardSave(parts["state"]),
+            best=ocp.args.StandardSave(parts["best"]),
+            progress=ocp.args.JsonSave(parts["progress"]),
+            digests=ocp.args.JsonSave({name: digest(x) for name, x in parts.items()}),
         )
+        with self._told():
+            self._manager.save(step, args=args)
 
     def restore(self, like: Snapshot) -> Snapshot:
-        """Read the newest checkpoint, or give ``like`` back when there is none."""
-        step = self._manager.latest_step()
-        if step is None:
-            return like
-        saved = self._manager.restore(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardRestore(_abstract(like.state._asdict())),
-                best=ocp.args.StandardRestore(jax.tree.map(np.asarray, like.best)),
-                progress=ocp.args.JsonRestore(),
-            ),
-        )
-        progress = Progress.from_json(saved["progress"])
-        return Snapshot(TrainState(**saved["state"]), saved["best"], progress)
+        """Read the newest whole checkpoint, or give ``like`` back when there is none.
+
+        Damaged ones are set aside, with a warning that names them.
+
+        Raises:
+          UserError: there are checkpoints, but none is whole and of such a model.
+        """
+        damaged: dict[int, UserError] = {}
+        for step in sorted(self._manager.all_steps(), reverse=True):
+            try:
+                with shared_mistakes():
+                    parts = _read(self._folder / str(step), _parts(like))
+            except UserError as error:
+                damaged[step] = error
+                continue
+            self._set_aside(damaged, step)
+            return _snapshot(parts, like)
+        if damaged:
+            raise next(iter(damaged.values()))  # the newest
+        return like
+
+    def wait(self) -> None:
+        """Wait until everything is on disk; raises what ``save`` does."""
+        with self._told():
+            self._manager.wait_until_finished()
+
+    def holds(self, step: int) -> bool:
+        """Whether a checkpoint of ``step`` is there or being written."""
+        return step in self._manager.all_steps()
 
     def close(self) -> None:
-        """Wait until everything is on disk."""
-        self._manager.wait_until_finished()
-        self._manager.close()
+        """Wait until everything is on disk, and let go of it."""
+        try:
+            self.wait()
+        finally:
+            self._manager.close()
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Say what went wrong in a save; the older checkpoints stay."""
+        try:
+            yield
+        except Exception as error:  # each store has errors of its own
+            self._open_again()
+            left = self._manager.latest_step()
+            message = (
+                f"{self._folder}: expected to save step {self._saving}, got: "
+                f"{_in_a_line(error)}; "
+                + ("nothing is saved" if left is None else f"step {left} is saved")
+            )
+            if self._stops:
+                raise UserError(
+                    f"{message}; make room there, and the same command goes on"
+                ) from error
+            logger.warning("%s; training goes on", message)
+
+    def _open(self) -> ocp.CheckpointManager:
+        """Open the folder, without what is left of saves that came to no end."""
+        if jax.process_index() == 0:
+            for torn in self._folder.glob("*.orbax-checkpoint-tmp*"):
+                shutil.rmtree(torn, ignore_errors=True)
+        options = ocp.CheckpointManagerOptions(max_to_keep=self._keep, create=True)
+        return ocp.CheckpointManager(self._folder.absolute(), options=options)
+
+    def _open_again(self) -> None:
+        """Start over after a failure, which Orbax would raise once more later on."""
+        for _ in range(3):
+            try:
+                self._manager.close()
+                break
+            except Exception as error:  # the same failure, by another thread
+                logger.debug("closing: %s", error)
+        self._manager = self._open()
+
+    def _set_aside(self, damaged: dict[int, UserError], whole: int) -> None:
+        """Rename what is damaged, lest it be taken for the newest again."""
+        for step, error in damaged.items():
+            logger.warning("%s; going on from step %d", error, whole)
+            if jax.process_index() == 0:
+                aside = self._folder / f"{step}.damaged"
+                shutil.rmtree(aside, ignore_errors=True)
+                (self._folder / str(step)).rename(aside)
+        wait_for_hosts("damaged checkpoints set aside")
+        self._manager.reload()
+
+
+def digest(part: PyTree) -> str:
+    """A name for the values of a tree, to the bit.
+
+    Args:
+      part: a tree of arrays that every host has whole, or of what JSON knows.
+
+    >>> digest({"a": np.zeros(2)}) == digest({"a": np.zeros(2)})
+    True
+    >>> digest({"a": np.zeros(2)}) == digest({"a": np.array([0.0, 1e-300])})
+    False
+    """
+    found = hashlib.sha256()
+    for name, leaf in sorted(_leaves(part).items()):
+        if not hasattr(leaf, "dtype"):
+            found.update(json.dumps([name, leaf]).encode())
+            continue
+        array = np.asarray(leaf)
+        found.update(f"{name} {array.dtype} {array.shape}".encode())
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()
 
 
 def read_best(folder: Path) -> PyTree:
@@ -82,12 +207,98 @@ def read_best(folder: Path) -> PyTree:
       folder: of the checkpoints; a run may be writing there.
 
     Returns:
-      What ``Snapshot.best`` is in the newest checkpoint.
+      What ``Snapshot.best`` is in the newest whole checkpoint.
 
     Raises:
-      UserError: there is no checkpoint.
+      UserError: there is no checkpoint, or none is whole.
     """
-    # One host may ask without the others: none of them is waited for.
+    if not folder.is_dir():
+        raise UserError(f"{folder}: expected checkpoints, got no such folder")
+    damaged = []
+    for step in sorted((int(p.name) for p in _steps(folder)), reverse=True):
+        try:
+            best = _read(folder / str(step), {"best": None})["best"]
+        except UserError as error:
+            damaged.append(error)
+            continue
+        for error in damaged:
+            logger.warning("%s; reading step %d", error, step)
+        return best
+    raise (
+        damaged[0]
+        if damaged
+        else UserError(f"{folder}: expected a checkpoint, got none")
+    )
+
+
+def _steps(folder: Path) -> list[Path]:
+    # A folder that is being written has more in its name than a number.
+    return [path for path in folder.iterdir() if path.name.isdigit()]
+
+
+def _parts(snapshot: Snapshot) -> dict[str, PyTree]:
+    return {"state": snapshot.state._asdict(), "best": snapshot.best, "progress": None}
+
+
+def _snapshot(parts: dict[str, Any], like: Snapshot) -> Snapshot:
+    """What was read, the state on the devices that ``like`` is on."""
+    state = jax.tree.map(
+        lambda x, old: jax.make_array_from_process_local_data(old.sharding, x),
+        *(TrainState(**parts["state"]), like.state),
+    )
+    return Snapshot(state, parts["best"], Progress.from_json(parts["progress"]))
+
+
+def _read(path: Path, like: dict[str, PyTree]) -> dict[str, Any]:
+    """Read parts of one checkpoint, and compare them with their digests.
+
+    Args:
+      path: of the checkpoint.
+      like: by the part's name, what its arrays are like, or None for anything.
+
+    Raises:
+      UserError: a part is not whole, or not like that.
+    """
+    try:
+        for name, tree in like.items():
+            if tree is not None:
+                _check_shapes(path / name, tree)
+            elif name == "best":
+                _check_size(path / name)
+        with _alone(path.parent) as manager:
+            there = (path / "digests").exists()  # since they are written
+            saved = manager.restore(
+                int(path.name),
+                args=ocp.args.Composite(
+                    **{name: _how(name, tree) for name, tree in like.items()},
+                    **({"digests": ocp.args.JsonRestore()} if there else {}),
+                ),
+            )
+        for name in like:
+            if name == "progress":
+                Progress.from_json(saved[name])
+            if there and digest(saved[name]) != saved["digests"][name]:
+                raise ValueError(f"other values in {name} than were written")
+    except UserError:
+        raise
+    except Exception as error:  # whatever damaged bytes lead to
+        raise UserError(
+            f"{path}: expected a whole checkpoint, got: {_in_a_line(error)}"
+        ) from error
+    return {name: saved[name] for name in like}
+
+
+def _how(name: str, like: PyTree) -> Any:
+    if name == "progress":
+        return ocp.args.JsonRestore()
+    if like is None:
+        return ocp.args.StandardRestore()
+    return ocp.args.StandardRestore(jax.tree.map(np.asarray, like))
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[ocp.CheckpointManager]:
+    """Open a folder for reading; no other host is waited for."""
     host = jax.process_index()
     alone = ocp.options.MultiprocessingOptions(
         primary_host=host, active_processes={host}, barrier_sync_key_prefix=f"{host}"
@@ -98,14 +309,94 @@ def read_best(folder: Path) -> PyTree:
         save_interval_steps=0,
         multiprocessing_options=alone,
     )
-    if not folder.is_dir():
-        raise UserError(f"{folder}: expected checkpoints, got no such folder")
     with _quiet(), ocp.CheckpointManager(folder.absolute(), options=options) as manager:
-        step = manager.latest_step()
-        if step is None:
-            raise UserError(f"{folder}: expected a checkpoint, got none")
-        best = ocp.args.Composite(best=ocp.args.StandardRestore())
-        return manager.restore(step, args=best)["best"]
+        yield manager
+
+
+def _metadata(path: Path) -> PyTree:
+    """Shape and kind of each array of a part; no array is read."""
+    handler = ocp.StandardCheckpointHandler()
+    try:
+        return handler.metadata(cast(Any, path.absolute())).tree
+    finally:
+        handler.close()
+
+
+def _check_shapes(path: Path, like: PyTree) -> None:
+    """Compare names, shapes and kinds of the arrays, before any is read.
+
+    Raises:
+      UserError: they differ; the first one that does is named.
+    """
+    check_like(_metadata(path), like, where=str(path.parent), name=path.name)
+
+
+def check_like(tree: PyTree, like: PyTree, *, where: str, name: str) -> None:
+    """Compare names, shapes and kinds of the arrays of two trees.
+
+    Args:
+      tree: what was found.
+      like: what the settings ask for.
+      where: it was found.
+      name: of the tree.
+
+    Raises:
+      UserError: they differ; the first array that does is named.
+    """
+    found = {leaf: _kind(x) for leaf, x in _leaves(tree).items()}
+    expected = {leaf: _kind(x) for leaf, x in _leaves(like).items()}
+    for leaf in sorted({*found, *expected}):
+        if found.get(leaf) != expected.get(leaf):
+            raise UserError(
+                f"{where}: expected {name}/{leaf} to be "
+                f"{expected.get(leaf, 'absent')}, as the settings say, got "
+                f"{found.get(leaf, 'none')}"
+            )
+
+
+def _check_size(path: Path) -> None:
+    """Refuse arrays of a size that no model has, before they are allocated."""
+    needed = sum(
+        math.prod(x.shape) * np.dtype(x.dtype).itemsize
+        for x in _leaves(_metadata(path)).values()
+    )
+    there = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    if needed > _MOST_BYTES and needed > _MOST_TIMES * there:
+        raise UserError(
+            f"{path.parent}: expected parameters, got files of {there:,} bytes that "
+            f"would become {needed:,}"
+        )
+
+
+def _kind(array: Any) -> str:
+    """Like ``float32[5,3]``."""
+    return f"{np.dtype(array.dtype)}[{','.join(map(str, array.shape))}]"
+
+
+def _leaves(tree: PyTree) -> dict[str, Any]:
+    """The leaves by their names, which are the same for a tree and its saved form."""
+    return {
+        "/".join(map(_key, path)): leaf
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }
+
+
+def _key(entry: Any) -> str:
+    """What is between two slashes: Orbax gives back a tuple's fields as keys."""
+    for attribute in ("key", "name", "idx"):
+        if hasattr(entry, attribute):
+            return str(getattr(entry, attribute))
+    raise TypeError(f"expected a key of a tree, got {entry!r}")
+
+
+def _in_a_line(error: Exception) -> str:
+    """What the system says, or the first words of an error that may be pages."""
+    if isinstance(error, OSError):
+        return reason(error)
+    text = " ".join(str(error).split())
+    if found := re.search(r"os_error_code='(\d+)'", text):
+        return os.strerror(int(found[1]))
+    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
 
 
 @contextmanager
@@ -118,7 +409,3 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
-
-
-def _abstract(tree: PyTree) -> Any:
-    return jax.tree.map(ocp.utils.to_shape_dtype_struct, tree)

@@ -1,6 +1,7 @@
 """How long a run has taken, over all of its starts."""
 
 import dataclasses
+import functools
 import time
 
 import jax
@@ -20,9 +21,8 @@ class Clock:
     def __init__(self) -> None:
         """Start."""
         self._started = time.perf_counter()
-        self._compiling = 0.0
         self._earlier = Progress()
-        jax.monitoring.register_event_duration_secs_listener(self._listen)
+        self._compiled = _compiling().seconds
 
     def go_on_from(self, progress: Progress) -> None:
         """Add the time of the earlier starts, as a checkpoint gives it."""
@@ -30,7 +30,7 @@ class Clock:
 
     def working(self) -> float:
         """Seconds since the start of the program, without those spent compiling."""
-        return time.perf_counter() - self._started - self._compiling
+        return time.perf_counter() - self._started - self._compiling()
 
     def stamp(self, progress: Progress) -> Progress:
         """``progress`` with the seconds so far."""
@@ -38,9 +38,28 @@ class Clock:
         return dataclasses.replace(
             progress,
             total_seconds=self._earlier.total_seconds + elapsed,
-            compile_seconds=self._earlier.compile_seconds + self._compiling,
+            compile_seconds=self._earlier.compile_seconds + self._compiling(),
         )
 
-    def _listen(self, event: str, duration_secs: float, **_: str | int) -> None:
+    def _compiling(self) -> float:
+        return _compiling().seconds - self._compiled
+
+
+class _Compiling:
+    """The seconds that this process has spent compiling."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def listen(self, event: str, duration_secs: float, **_: str | int) -> None:
+        """Add what JAX reports."""
         if event in _COMPILING:
-            self._compiling += duration_secs
+            self.seconds += duration_secs
+
+
+@functools.cache
+def _compiling() -> _Compiling:
+    """The one of this process: JAX keeps its listeners for ever."""
+    compiling = _Compiling()
+    jax.monitoring.register_event_duration_secs_listener(compiling.listen)
+    return compiling

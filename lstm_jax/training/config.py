@@ -6,6 +6,7 @@ A file under ``configs/`` returns an ``ml_collections.ConfigDict`` made by
 """
 
 import dataclasses
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,9 @@ from lstm_jax.models.config import ModelConfig
 
 OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
 SCHEDULES = ("constant", "cosine", "one_cycle")
+ON_SAVE_ERROR = ("stop", "continue")
+ON_NONFINITE = ("stop", "skip")
+_MOST_STEPS = 2**31 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +49,12 @@ class OptimConfig:
         between("optim.ema_decay", self.ema_decay, 0.0, 0.99999)
         at_least("optim.weight_decay", self.weight_decay, 0.0)
         at_least("optim.clip_norm", self.clip_norm, 0.0)
-        at_least("optim.accumulation_steps", self.accumulation_steps, 1)
+        between("optim.accumulation_steps", self.accumulation_steps, 1, 1_000_000)
+        if self.momentum and self.optimizer not in ("sgd", "rmsprop"):
+            raise UserError(
+                "optim.momentum: expected 0.0 where optim.optimizer is "
+                f"{self.optimizer!r}, which has none to set, got {self.momentum}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,15 +69,21 @@ class TrainConfig:
     log_every_steps: int = 50
     checkpoint_every_steps: int = 0  # also within an epoch; 0 is its end only
     keep_checkpoints: int = 2
+    on_save_error: str = "stop"  # or "continue", when a checkpoint cannot be written
+    on_nonfinite: str = "stop"  # or "skip", a step of such a loss or gradient
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run."""
         choice("train.monitor", self.monitor, ("loss", "accuracy"))
-        for name in ("epochs", "batch_size", "eval_batch_size", "log_every_steps"):
-            at_least(f"train.{name}", getattr(self, name), 1)
-        at_least("train.patience", self.patience, 0)
-        at_least("train.checkpoint_every_steps", self.checkpoint_every_steps, 0)
-        at_least("train.keep_checkpoints", self.keep_checkpoints, 1)
+        choice("train.on_save_error", self.on_save_error, ON_SAVE_ERROR)
+        choice("train.on_nonfinite", self.on_nonfinite, ON_NONFINITE)
+        for name in ("epochs", "batch_size", "eval_batch_size"):
+            between(f"train.{name}", getattr(self, name), 1, 1_000_000)
+        between("train.log_every_steps", self.log_every_steps, 1, _MOST_STEPS)
+        between("train.patience", self.patience, 0, 1_000_000)
+        every = self.checkpoint_every_steps
+        between("train.checkpoint_every_steps", every, 0, _MOST_STEPS)
+        between("train.keep_checkpoints", self.keep_checkpoints, 1, 1_000_000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,8 +100,11 @@ class Config:
     def __post_init__(self) -> None:
         """Refuse what cannot be run together."""
         between("seed", self.seed, 0, 2**31 - 1)
-        if not self.name or "/" in self.name:
-            raise UserError(f"name: expected a name without '/', got {self.name!r}")
+        if not re.fullmatch(r"[^/\\]{1,200}", self.name) or self.name in (".", ".."):
+            raise UserError(
+                "name: expected a name for a folder, without '/', of 1 to 200 letters, "
+                f"got {self.name!r}"
+            )
         parts = self.optim.accumulation_steps
         if self.train.batch_size % parts:
             raise UserError(
@@ -176,4 +194,7 @@ def _convert(spec: dataclasses.Field, value: Any, prefix: str) -> Any:
         raise UserError(
             f"{name}: expected {kind.__name__}, got {value!r} ({type(value).__name__})"
         )
+    # Else it cannot stand in a path, or in a line of a message.
+    if kind is str and not value.isprintable():
+        raise UserError(f"{name}: expected printable text, got {value!r}")
     return value

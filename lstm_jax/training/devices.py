@@ -2,6 +2,8 @@
 
 import functools
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import jax
 import numpy as np
@@ -13,6 +15,8 @@ from lstm_jax.errors import UserError
 from lstm_jax.training.state import PyTree
 
 logger = logging.getLogger(__name__)
+
+_LONGEST_TEXT = 2000  # bytes of a message that hosts send one another
 
 
 def make_data_mesh(*batch_sizes: int) -> Mesh:
@@ -45,15 +49,6 @@ def make_data_mesh(*batch_sizes: int) -> Mesh:
     devices = jax.devices()[:count]
     return jax.make_mesh(
         (count,), ("data",), axis_types=(AxisType.Auto,), devices=devices
-    )
-
-
-def make_local_mesh(batch_size: int) -> Mesh:
-    """The same over this host's devices, as many as the batches can be split over."""
-    devices = jax.local_devices()
-    count = next(n for n in range(len(devices), 0, -1) if batch_size % n == 0)
-    return jax.make_mesh(
-        (count,), ("data",), axis_types=(AxisType.Auto,), devices=devices[:count]
     )
 
 
@@ -106,6 +101,45 @@ def wait_for_hosts(where: str) -> None:
     """Go on when every host has come to ``where``."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(where)
+
+
+def largest(value: int) -> int:
+    """The largest value that any host has; each of them has to ask."""
+    if jax.process_count() == 1:
+        return value
+    return int(multihost_utils.process_allgather(np.int32(value)).max())
+
+
+@contextmanager
+def shared_mistakes() -> Iterator[None]:
+    """Raise on every host what a host raises inside; no host waits for another there.
+
+    Without it the others would wait for the one that has left.
+
+    Raises:
+      UserError: of the first host that has one.
+    """
+    mistake = ""
+    try:
+        yield
+    except UserError as error:
+        mistake = str(error)
+        if jax.process_count() == 1:
+            raise
+    if jax.process_count() == 1:
+        return
+    for message in _gather_texts(mistake):
+        if message:
+            raise UserError(message)
+
+
+def _gather_texts(text: str) -> list[str]:
+    """The text of each host; what is longer than a few lines is cut."""
+    padded = np.zeros(_LONGEST_TEXT, np.uint8)
+    encoded = text.encode()[:_LONGEST_TEXT]
+    padded[: len(encoded)] = np.frombuffer(encoded, np.uint8)
+    gathered = np.asarray(multihost_utils.process_allgather(padded))
+    return [row.tobytes().rstrip(b"\0").decode(errors="ignore") for row in gathered]
 
 
 def _splits(sizes: tuple[int, ...], count: int) -> bool:

@@ -1,8 +1,10 @@
 """The one loop: train, choose on validation, test once, write everything down."""
 
 import dataclasses
+import logging
 import math
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,8 +31,10 @@ from lstm_jax.training.devices import (
     local_rows,
     put_batch,
     put_copies,
-    wait_for_hosts,
+    shared_mistakes,
 )
+from lstm_jax.training.interruption import Interrupted, Interruption
+from lstm_jax.training.lock import locked
 from lstm_jax.training.losses import Sums
 from lstm_jax.training.predictions import (
     Predictions,
@@ -45,6 +49,11 @@ from lstm_jax.training.state import PyTree, evaluation_params
 from lstm_jax.training.summary import summarize
 from lstm_jax.training.workdir import Workdir, claim, read_json, write_json
 
+logger = logging.getLogger(__name__)
+
+# Steps in a row that are not finite: the data or the settings are wrong, not one batch.
+_MOST_SKIPPED = 20
+
 
 class Evaluation(NamedTuple):
     """What parameters make of a split.
@@ -58,29 +67,43 @@ class Evaluation(NamedTuple):
     logits: np.ndarray
 
 
-def train_and_evaluate(config: Config, folder: Path) -> dict[str, Any]:
+def train_and_evaluate(
+    config: Config, folder: Path, interruption: Interruption | None = None
+) -> dict[str, Any]:
     """Run ``config`` in ``folder``; go on where a stopped run stood.
 
     Args:
       config: the settings.
       folder: the run's own; made when it is missing.
+      interruption: where the program receives signals; None when it does not.
 
     Returns:
       What ``summary.json`` holds.  A finished run is not run again.
 
     Raises:
       UserError: data, settings or folder are not as expected.
+      Interrupted: a signal came; the same call goes on from where the run stands.
     """
     clock, workdir = Clock(), Workdir(folder)
-    if jax.process_index() == 0:
-        claim(workdir, dataclasses.asdict(config))
-    wait_for_hosts("claimed")
-    if workdir.summary.exists():
-        return read_json(workdir.summary)
-    run, snapshot = set_up(config, workdir, clock)
+    with ExitStack() as held:
+        with shared_mistakes():
+            if jax.process_index() == 0:
+                held.enter_context(locked(workdir))
+                claim(workdir, dataclasses.asdict(config))
+        if workdir.summary.exists():
+            return read_json(workdir.summary)
+        return _run(config, workdir, clock, interruption or Interruption())
+
+
+def _run(
+    config: Config, workdir: Workdir, clock: Clock, interruption: Interruption
+) -> dict[str, Any]:
+    """Train, conclude and write the summary, in a folder that is ours."""
+    run, snapshot = set_up(config, workdir, clock, interruption)
     try:
         _introduce(run, snapshot.progress)
-        snapshot = _train(run, snapshot)
+        with interruption.deferred():
+            snapshot = _train(run, snapshot)
         summary = _conclude(run, snapshot, workdir)
     finally:
         run.checkpoints.close()
@@ -116,6 +139,7 @@ def _train(run: Run, snapshot: Snapshot) -> Snapshot:
         snapshot = _train_epoch(run, snapshot)
         snapshot = _validate(run, snapshot)
         _save(run, snapshot)
+        _stop_if_asked(run, snapshot)
     return snapshot
 
 
@@ -138,7 +162,23 @@ def _train_epoch(run: Run, snapshot: Snapshot) -> Snapshot:
             bar.set_postfix(_in_words(progress.tally), refresh=False)
             bar.update()
             snapshot = _report(run, snapshot, last=index + 1 == total)
+            # After the last step comes validation, which is finished first.
+            if index + 1 < total and snapshot.progress.step % _steps_between() == 0:
+                _stop_if_asked(run, snapshot)
     return snapshot
+
+
+def _steps_between() -> int:
+    """Steps after which a run looks whether it is to stop; hosts have to talk."""
+    return 1 if jax.process_count() == 1 else 8
+
+
+def _stop_if_asked(run: Run, snapshot: Snapshot) -> None:
+    """Save and stop, on all hosts, when a signal has come to one."""
+    number = run.interruption.agreed()
+    if number:
+        _save(run, snapshot)
+        raise Interrupted(number, f"step {snapshot.progress.step} is saved")
 
 
 def _plan(run: Run, epoch: int) -> Plan:
@@ -157,17 +197,29 @@ def _count(
 ) -> Progress:
     """Wait for a step's sums and add them up."""
     loss, correct, count = np.array(jax.device_get(sums), float).tolist()
+    if not math.isfinite(loss) and run.config.train.on_nonfinite == "skip":
+        return _skip(progress, loss)
     _check_finite(f"step {progress.step + 1}", loss)
     tokens = int(run.data.train.lengths[rows[rows >= 0]].sum())
     seconds = run.clock.working() - begun
     return dataclasses.replace(
         progress,
         step=progress.step + 1,
+        skipped_in_a_row=0,
         train_seconds=progress.train_seconds + seconds,
         tally=progress.tally.plus(
             loss=loss, correct=correct, count=count, tokens=tokens, seconds=seconds
         ),
     )
+
+
+def _skip(progress: Progress, loss: float) -> Progress:
+    """Count a step that has changed nothing; stop when there are only such."""
+    progress = progress.after_skip()
+    logger.warning("step %d was skipped: it is not finite", progress.step)
+    if progress.skipped_in_a_row >= _MOST_SKIPPED:
+        _check_finite(f"{_MOST_SKIPPED} steps up to step {progress.step}", loss)
+    return progress
 
 
 def _check_finite(when: str, loss: float) -> None:
@@ -183,7 +235,8 @@ def _report(run: Run, snapshot: Snapshot, *, last: bool) -> Snapshot:
     """Log and save when this step is one to do so."""
     train, progress = run.config.train, snapshot.progress
     if last or progress.step % train.log_every_steps == 0:
-        rate = float(np.asarray(run.learner.schedule(progress.step - 1)))
+        moved = progress.step - progress.skipped_steps
+        rate = float(np.asarray(run.learner.schedule(max(moved - 1, 0))))
         means = progress.tally.means()
         epoch = progress.epochs + 1
         run.logbook.write("train", progress.step, epoch, **means, learning_rate=rate)
@@ -226,6 +279,16 @@ def _save(run: Run, snapshot: Snapshot) -> None:
     run.checkpoints.save(snapshot._replace(progress=progress))
 
 
+def _check_saved(run: Run, progress: Progress) -> None:
+    """Refuse to finish a run whose outcome is not on disk."""
+    run.checkpoints.wait()
+    if not run.checkpoints.holds(progress.step):
+        raise UserError(
+            f"expected step {progress.step}, the last one, to be saved before the test "
+            "split is read, got a failed save; make room, and the same command goes on"
+        )
+
+
 def _introduce(run: Run, progress: Progress) -> None:
     """Say what is about to be trained, on what."""
     say, data = run.logbook.say, run.data
@@ -249,6 +312,7 @@ def _introduce(run: Run, progress: Progress) -> None:
 
 def _conclude(run: Run, snapshot: Snapshot, workdir: Workdir) -> dict[str, Any]:
     """Read the test split, once, with the best parameters; keep what they say."""
+    _check_saved(run, snapshot.progress)
     data, progress, test = run.data, snapshot.progress, None
     best = put_copies(run.learner.mesh, snapshot.best)
     predictions = Predictions(

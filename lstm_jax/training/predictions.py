@@ -2,10 +2,10 @@
 
 from pathlib import Path
 from typing import Any, NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 
+from lstm_jax.arrays import read_arrays
 from lstm_jax.data.batches import Encoded
 from lstm_jax.errors import UserError
 from lstm_jax.measures import losses, predicted
@@ -75,15 +75,15 @@ def load_predictions(path: Path) -> Predictions:
     Raises:
       UserError: the file is not whole.
     """
+    arrays = read_arrays(path, "predictions")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            names = [n for n in ("val", "test") if f"{n}_logits" in arrays]
-            splits = {
-                name: Split(*(arrays[f"{name}_{key}"] for key in Split._fields))
-                for name in names
-            }
-            return Predictions(splits["val"], splits.get("test"), arrays["word_counts"])
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        names = [n for n in ("val", "test") if f"{n}_logits" in arrays]
+        splits = {
+            name: Split(*(arrays[f"{name}_{key}"] for key in Split._fields))
+            for name in names
+        }
+        return Predictions(splits["val"], splits.get("test"), arrays["word_counts"])
+    except KeyError as error:
         raise UserError(f"{path}: expected predictions, got: {error}") from error
 
 

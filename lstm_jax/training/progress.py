@@ -49,6 +49,8 @@ class Progress:
         the run.
       total_seconds: spent in all, over all starts of the run.
       compile_seconds: of that, spent compiling.
+      skipped_steps: of the steps taken, those that were not finite.
+      skipped_in_a_row: of these, those since the last finite one.
       tally: sums that are not in the log yet.
     """
 
@@ -61,7 +63,22 @@ class Progress:
     train_seconds: float = 0.0
     total_seconds: float = 0.0
     compile_seconds: float = 0.0
+    skipped_steps: int = 0
+    skipped_in_a_row: int = 0
     tally: Tally = Tally()
+
+    def after_skip(self) -> "Progress":
+        """Count a step that was not finite, and has changed nothing.
+
+        >>> Progress(step=3, skipped_steps=1).after_skip().skipped_steps
+        2
+        """
+        return dataclasses.replace(
+            self,
+            step=self.step + 1,
+            skipped_steps=self.skipped_steps + 1,
+            skipped_in_a_row=self.skipped_in_a_row + 1,
+        )
 
     def after_epoch(self, val: dict[str, float], monitor: str) -> "Progress":
         """Count an epoch that scored ``val`` on validation.

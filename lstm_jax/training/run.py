@@ -1,14 +1,17 @@
 """What stays the same from a run's first step to its last, and how it is set up."""
 
 import logging
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import optax
+from jax import Array
 from jax.sharding import Mesh
 
+from lstm_jax.data.batches import Batch
 from lstm_jax.data.datasets import Datasets, load_datasets, save_text
 from lstm_jax.data.word_vectors import read_word_vectors
 from lstm_jax.errors import UserError
@@ -18,7 +21,13 @@ from lstm_jax.models.config import ModelConfig
 from lstm_jax.training.checkpoints import Checkpoints, Snapshot
 from lstm_jax.training.clock import Clock
 from lstm_jax.training.config import Config
-from lstm_jax.training.devices import batch_sharding, copied, make_data_mesh
+from lstm_jax.training.devices import (
+    batch_sharding,
+    copied,
+    make_data_mesh,
+    shared_mistakes,
+)
+from lstm_jax.training.interruption import Interruption
 from lstm_jax.training.logbook import Logbook
 from lstm_jax.training.optimizer import make_optimizer, make_schedule
 from lstm_jax.training.progress import Progress
@@ -58,6 +67,7 @@ class Run(NamedTuple):
     checkpoints: Checkpoints
     logbook: Logbook
     clock: Clock
+    interruption: Interruption
 
     @property
     def steps_per_epoch(self) -> int:
@@ -65,16 +75,26 @@ class Run(NamedTuple):
         return count_steps(self.config, self.data)
 
 
-def set_up(config: Config, workdir: Workdir, clock: Clock) -> tuple[Run, Snapshot]:
+def set_up(
+    config: Config,
+    workdir: Workdir,
+    clock: Clock,
+    interruption: Interruption | None = None,
+) -> tuple[Run, Snapshot]:
     """Load the data, build the learner, and find where the run stands."""
-    data = load_datasets(
-        config.data, num_logits=config.model.num_logits, text_dir=workdir.path
-    )
+    with shared_mistakes():
+        data = load_datasets(
+            config.data, num_logits=config.model.num_logits, text_dir=workdir.path
+        )
     active = jax.process_index() == 0
     if active and not workdir.tokenizer.exists():
         save_text(data.text, workdir.path)
     learner = make_learner(config, data)
-    checkpoints = Checkpoints(workdir.checkpoints, keep=config.train.keep_checkpoints)
+    checkpoints = Checkpoints(
+        workdir.checkpoints,
+        keep=config.train.keep_checkpoints,
+        on_save_error=config.train.on_save_error,
+    )
     best = jax.device_get(evaluation_params(learner.first_state))
     start = Snapshot(learner.first_state, best, Progress(data=data.digest()))
     snapshot = checkpoints.restore(start)
@@ -86,7 +106,8 @@ def set_up(config: Config, workdir: Workdir, clock: Clock) -> tuple[Run, Snapsho
         active=active,
         notice=data.corpus.notice,
     )
-    return Run(config, data, learner, checkpoints, logbook, clock), snapshot
+    asked = interruption or Interruption()
+    return Run(config, data, learner, checkpoints, logbook, clock, asked), snapshot
 
 
 def _check_data(saved: Progress, now: Progress) -> None:
@@ -116,26 +137,43 @@ def make_learner(config: Config, data: Datasets) -> Learner:
     optimizer = make_optimizer(optim, schedule, frozen=frozen)
     # Two independent streams from one seed: the first weights, and dropout.
     key_init, key_steps = jax.random.split(jax.random.key(config.seed))
-    train_step = make_train_step(
-        model,
-        optimizer,
-        key_steps,
-        ema_decay=optim.ema_decay,
-        accumulation_steps=optim.accumulation_steps,
-    )
     return Learner(
         model=model,
         schedule=schedule,
         mesh=mesh,
         first_state=_first_state(model, optimizer, key_init, mesh, optim.ema_decay > 0),
-        train_step=jax.jit(
-            train_step,
-            in_shardings=(copied(mesh), batch_sharding(mesh)),
-            out_shardings=copied(mesh),
-            donate_argnums=0,
-        ),
+        train_step=_compiled_step(config, model, optimizer, mesh, key_steps),
         eval_step=jax.jit(make_eval_step(model), out_shardings=copied(mesh)),
     )
+
+
+def _compiled_step(
+    config: Config,
+    model: TextClassifier,
+    optimizer: optax.GradientTransformation,
+    mesh: Mesh,
+    key: Array,
+) -> TrainStep:
+    """The jitted train step of a run with this key."""
+
+    def step(key_data: Array, state: TrainState, batch: Batch) -> Any:
+        """With the key as an argument: all seeds share what was compiled for one."""
+        return make_train_step(
+            model,
+            optimizer,
+            jax.random.wrap_key_data(key_data),
+            ema_decay=config.optim.ema_decay,
+            accumulation_steps=config.optim.accumulation_steps,
+            skip_nonfinite=config.train.on_nonfinite == "skip",
+        )(state, batch)
+
+    compiled = jax.jit(
+        step,
+        in_shardings=(copied(mesh), copied(mesh), batch_sharding(mesh)),
+        out_shardings=copied(mesh),
+        donate_argnums=1,
+    )
+    return partial(compiled, np.asarray(jax.random.key_data(key)))
 
 
 def _vectors(config: ModelConfig, data: Datasets) -> np.ndarray | None:

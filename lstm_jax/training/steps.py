@@ -1,6 +1,7 @@
 """One training step and one evaluation step: pure, and not yet jitted."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -24,6 +25,7 @@ def make_train_step(
     *,
     ema_decay: float = 0.0,
     accumulation_steps: int = 1,
+    skip_nonfinite: bool = False,
 ) -> TrainStep:
     """Build ``(state, batch) -> (state, sums)``.
 
@@ -35,6 +37,10 @@ def make_train_step(
       ema_decay: of the moving average of the parameters; 0 keeps none.
       accumulation_steps: parts that the batch is computed in, one after
         another; the gradient is that of the whole batch.
+      skip_nonfinite: a step whose loss or gradient is not finite is counted, and
+        changes nothing else.
+
+    The loss of a step whose gradient is not finite is NaN.
     """
 
     def loss(params: PyTree, batch: Batch, key: Array) -> tuple[Array, Sums]:
@@ -57,14 +63,18 @@ def make_train_step(
         # Summed over reviews so far: the mean over the real ones.
         gradient = jax.tree.map(lambda g: g / jnp.maximum(sums.count, 1), gradient)
         # The host looks at the loss alone: a broken gradient has to show in it.
-        whole = jnp.isfinite(optax.tree.norm(gradient))
+        whole = jnp.isfinite(optax.tree.norm(gradient) + sums.loss)
         sums = sums._replace(loss=jnp.where(whole, sums.loss, jnp.nan))
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         average = state.average
         if ema_decay:
             average = _move_average(average, params, state.step, ema_decay)
-        return TrainState(state.step + 1, params, opt_state, average), sums
+        moved = TrainState(state.step + 1, params, opt_state, average)
+        if skip_nonfinite:
+            stayed = state._replace(step=moved.step)
+            moved = jax.tree.map(partial(jnp.where, whole), moved, stayed)
+        return moved, sums
 
     return train_step
 

@@ -52,6 +52,7 @@ def summarize(
         "num_parameters": sum(x.size for x in jax.tree.leaves(params)),
         "epochs_run": progress.epochs,
         "best_epoch": progress.best_epoch,
+        "skipped_steps": progress.skipped_steps,
         "val": progress.best_val,
         "test": test,
         "seconds": {

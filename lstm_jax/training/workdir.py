@@ -1,11 +1,12 @@
 """The folder of a run: where its files are, and whose run it is."""
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 from lstm_jax.errors import UserError
-from lstm_jax.training.config import differences
+from lstm_jax.training.config import differences, from_dict
 
 
 class Workdir:
@@ -18,6 +19,7 @@ class Workdir:
     def __init__(self, path: Path) -> None:
         """Name the files below ``path``; nothing is read or written."""
         self.path = path
+        self.lock = path / "lock"
         self.config = path / "config.json"
         self.tokenizer = path / "tokenizer.json"
         self.ngrams = path / "ngrams.npz"
@@ -72,7 +74,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: expected JSON, got: {error}") from error
 
 
@@ -85,7 +87,9 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
 
 
 def _check_same(workdir: Workdir, settings: dict[str, Any]) -> None:
-    different = differences(read_json(workdir.config), settings)
+    # What an earlier version did not know has its default.
+    saved = dataclasses.asdict(from_dict(read_json(workdir.config)))
+    different = differences(saved, settings)
     if different:
         raise UserError(
             f"--workdir {workdir.path}: expected the settings of the run in it, got "

@@ -14,6 +14,7 @@ from lstm_jax.data.ngrams import (
     no_ngrams,
     review_keys,
     save_ngrams,
+    spread_over_tokens,
 )
 from lstm_jax.errors import UserError
 
@@ -140,3 +141,33 @@ def test_a_torn_file_is_reported_in_one_line(tmp_path):
     with pytest.raises(UserError, match="expected a file of n-grams") as raised:
         load_ngrams(path)
     assert "\n" not in str(raised.value)
+
+
+@given(tokens, st.integers(1, 3))
+def test_what_belongs_to_ngrams_is_shared_by_their_tokens(token_ids, order):
+    reviews = random_reviews(3)
+    ngrams = learn_ngrams(
+        reviews, np.arange(60) % 2, order=order, vocab_size=VOCAB, num_logits=1
+    )
+    ids = np.array(token_ids, np.int32)
+    found = find_ngrams(ids, ngrams)
+    values = np.random.default_rng(4).normal(size=len(found))
+    places = {}
+    for n in range(1, order + 1):
+        for start in range(len(ids) - n + 1):
+            (key,) = review_keys(ids[start : start + n], n, ngrams.base)[-1:]
+            places.setdefault(int(key), []).append(range(start, start + n))
+    expected = np.zeros(len(ids))
+    for key, value in zip(ngrams.keys[found], values, strict=True):
+        stands = places[int(key)]
+        for tokens_of in stands:
+            for token in tokens_of:
+                expected[token] += value / (len(stands) * len(tokens_of))
+    shared = spread_over_tokens(values, ids, ngrams)
+    np.testing.assert_allclose(shared, expected, atol=1e-12)
+    assert shared.sum() == pytest.approx(values.sum())
+
+
+def test_without_ngrams_nothing_is_shared():
+    shared = spread_over_tokens(np.zeros(0), np.arange(3), no_ngrams(1))
+    assert shared.tolist() == [0, 0, 0]

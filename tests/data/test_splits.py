@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lstm_jax.data import splits
 from lstm_jax.data.corpus import Reviews
 from lstm_jax.data.splits import split_validation
 from lstm_jax.errors import UserError
@@ -65,3 +66,20 @@ def test_a_split_that_leaves_nothing_to_train_on_is_refused(groups):
     with pytest.raises(UserError, match="data.validation_fraction: .*groups") as error:
         split_validation(reviews_of(groups), 0.1)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("large", "said"), [(30, True), (9, False)])
+def test_a_group_larger_than_the_share_is_told(large, said, caplog):
+    groups = np.concatenate([np.zeros(large, int), np.arange(1, 101 - large)])
+    reviews = Reviews(["a"] * 100, np.zeros(100), groups)
+    held_out = 0
+    for seed in range(50):
+        caplog.clear()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(splits, "_SPLIT_SEED", seed)
+            _, val = split_validation(reviews, 0.1)
+        whole = 0 in groups[val]
+        held_out += whole
+        message = f"a group of {large} is held out whole"
+        assert (message in caplog.text) == (whole and said)
+    assert held_out

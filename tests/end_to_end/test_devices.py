@@ -48,6 +48,21 @@ def losses_of(config, data):
     return learner.mesh, np.array(losses)
 
 
+def test_all_seeds_share_one_program(tiny_config, small, tmp_path):
+    def program(seed, folder):
+        config = tiny_config({**small, "model.word_dropout_rate": 0.2, "seed": seed})
+        data = load_datasets(config.data, num_logits=1, text_dir=folder)
+        learner = run.make_learner(config, data)
+        batch = next(batches(config, data, learner.mesh))
+        key_data = learner.train_step.args[0]
+        lowered = learner.train_step.func.lower(key_data, learner.first_state, batch)
+        return key_data.tolist(), lowered.as_text()
+
+    (one_key, one), (other_key, other) = (program(n, tmp_path / str(n)) for n in (0, 1))
+    assert one_key != other_key
+    assert one == other
+
+
 def test_eight_devices_train_as_one(tiny_config, small, tmp_path, monkeypatch):
     config = tiny_config(
         {

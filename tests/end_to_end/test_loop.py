@@ -1,12 +1,21 @@
 """Whole runs: what they leave behind, and that being stopped changes nothing."""
 
 import dataclasses
+import errno
 import json
+import os
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
+from outcomes import (
+    assert_same_bits,
+    assert_same_run,
+    checkpoint,
+    saved_steps,
+    timeless,
+)
 
 from lstm_jax.data.batches import make_batch
 from lstm_jax.errors import UserError
@@ -17,40 +26,6 @@ from lstm_jax.training.workdir import Workdir, claim
 STEPS_PER_EPOCH, EPOCHS = 5, 3
 NUM_STEPS = STEPS_PER_EPOCH * EPOCHS
 MEASURED = {"split", "step", "epoch", "loss", "accuracy"}
-
-
-def checkpoint(folder, part, step=NUM_STEPS):
-    """One part of a checkpoint as Orbax alone reads it: name -> array."""
-    path = (folder / "checkpoints" / str(step) / part).absolute()
-    tree = ocp.StandardCheckpointer().restore(path)
-    leaves = jax.tree.leaves_with_path(tree)
-    return {jax.tree_util.keystr(name): np.asarray(leaf) for name, leaf in leaves}
-
-
-def saved_steps(folder):
-    names = [path.name for path in (folder / "checkpoints").iterdir()]
-    return sorted(int(name) for name in names if name.isdigit())
-
-
-def assert_same_bits(ours, theirs):
-    assert ours.keys() == theirs.keys()
-    for name in ours:
-        assert ours[name].dtype == theirs[name].dtype, name
-        assert ours[name].tobytes() == theirs[name].tobytes(), name
-
-
-def timeless(summary):
-    """A summary without what a clock or the source tree says."""
-    changing = ("seconds", "reviews_per_second", "commit")
-    return {name: value for name, value in summary.items() if name not in changing}
-
-
-def assert_same_run(folder, summary, unbroken, measured):
-    assert measured(folder) == measured(unbroken.folder)
-    assert timeless(summary) == timeless(unbroken.summary)
-    for part in ("state", "best"):
-        ours, theirs = (checkpoint(f, part) for f in (folder, unbroken.folder))
-        assert_same_bits(ours, theirs)
 
 
 def test_a_run_leaves_its_files(unbroken):
@@ -139,7 +114,7 @@ def test_the_test_split_is_read_once_and_each_review_counts_once(unbroken):
 def test_each_width_is_compiled_once(unbroken):
     learner, widths = unbroken.run.learner, unbroken.run.data.widths
     assert len(widths) == 2
-    assert learner.train_step._cache_size() <= len(widths)
+    assert learner.train_step.func._cache_size() <= len(widths)
 
 
 def test_a_finished_run_is_not_run_again(unbroken, monkeypatch):
@@ -322,3 +297,85 @@ def test_a_validation_loss_that_is_not_finite_stops_the_run(
     with pytest.raises(UserError, match="expected a finite .*loss, got nan"):
         train_and_evaluate(tiny_config({"train.patience": 1}), tmp_path)
     assert saved_steps(tmp_path) == [3]
+
+
+def spoil(monkeypatch, *calls):
+    """Make batches whose loss is not finite, of those numbers."""
+    real, made = loop.put_batch, []
+
+    def put_batch(mesh, batch):
+        made.append(batch)
+        if len(made) in calls:
+            batch = batch._replace(weights=batch.weights * np.float32("nan"))
+        return real(mesh, batch)
+
+    monkeypatch.setattr(loop, "put_batch", put_batch)
+
+
+def test_a_step_that_is_not_finite_is_skipped_and_counted_if_asked(
+    tiny_config, small, tmp_path, monkeypatch, measured, caplog
+):
+    config = tiny_config({**small, "train.epochs": 2, "train.on_nonfinite": "skip"})
+    with monkeypatch.context() as patch, caplog.at_level("WARNING"):
+        spoil(patch, 4)
+        summary = train_and_evaluate(config, tmp_path / "whole")
+    assert summary["skipped_steps"] == 1
+    assert "step 4 was skipped" in caplog.text
+    steps = [x["step"] for x in measured(tmp_path / "whole") if x["split"] == "train"]
+    assert steps == [2, 4, 5, 6, 8, 10]
+    state = checkpoint(tmp_path / "whole", "state", 10)
+    assert all(np.isfinite(x).all() for x in state.values())
+    # Stopped after the skip: what was skipped is counted over both starts.
+    with monkeypatch.context() as patch:
+        spoil(patch, 4)
+        stop_at(patch, "_save", before=False, when=lambda p: p.step == 6)
+        with pytest.raises(KeyboardInterrupt):
+            train_and_evaluate(config, tmp_path / "stopped")
+    again = train_and_evaluate(config, tmp_path / "stopped")
+    assert timeless(again) == timeless(summary)
+    assert measured(tmp_path / "stopped") == measured(tmp_path / "whole")
+    assert_same_bits(checkpoint(tmp_path / "stopped", "state", 10), state)
+
+
+def test_a_run_in_which_no_step_is_finite_stops(
+    tiny_config, small, tmp_path, monkeypatch
+):
+    config = tiny_config({**small, "train.epochs": 9, "train.on_nonfinite": "skip"})
+    monkeypatch.setattr(loop, "_MOST_SKIPPED", 4)
+    # Steps 3 to 6: the sixth and seventh batch are of the validation between.
+    spoil(monkeypatch, 3, 4, 5, 8)
+    with pytest.raises(UserError, match="^4 steps up to step 6: expected a finite"):
+        train_and_evaluate(config, tmp_path)
+
+
+@pytest.mark.parametrize("choice", ["stop", "continue"])
+def test_a_run_whose_saves_fail_stops_or_goes_on_and_loses_nothing(
+    choice, tiny_config, small, tmp_path, monkeypatch, measured, caplog
+):
+    config = tiny_config({**small, "train.on_save_error": choice})
+    whole = train_and_evaluate(config, tmp_path / "whole")
+    real = ocp.CheckpointManager.save
+
+    def save(self, step, **kwargs):
+        if step >= 6:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return real(self, step, **kwargs)
+
+    with monkeypatch.context() as patch, pytest.raises(UserError) as error:
+        patch.setattr(ocp.CheckpointManager, "save", save)
+        train_and_evaluate(config, tmp_path / "full")
+    message = str(error.value)
+    assert "\n" not in message and "make room" in message
+    steps = [x["step"] for x in measured(tmp_path / "full") if x["split"] == "train"]
+    if choice == "stop":
+        assert "expected to save step 6, got: No space left on device" in message
+        assert "step 5 is saved" in message and max(steps) == 6
+    else:
+        assert "expected to save step 6, got: No space left on device" in caplog.text
+        # It is trained to the end, but not called finished: nothing of it is on disk.
+        assert "expected step 15, the last one, to be saved" in message
+        assert max(steps) == 15
+    assert saved_steps(tmp_path / "full") == [3, 5]
+    again = train_and_evaluate(config, tmp_path / "full")
+    assert timeless(again) == timeless(whole)
+    assert measured(tmp_path / "full") == measured(tmp_path / "whole")

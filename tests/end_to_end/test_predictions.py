@@ -9,7 +9,7 @@ import pytest
 from lstm_jax.data.sources import load_corpus
 from lstm_jax.data.splits import split_validation
 from lstm_jax.errors import UserError
-from lstm_jax.explain import explain_run
+from lstm_jax.explain_run import explain_run
 from lstm_jax.inference import Predictor
 from lstm_jax.measures import losses, predicted
 from lstm_jax.training.predictions import (

@@ -1,5 +1,6 @@
 """``python train.py`` as a user meets it: exit codes, messages, and where files go."""
 
+import errno
 import json
 import os
 import subprocess
@@ -7,9 +8,12 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
+import jax
 import pytest
 
+import train
 from lstm_jax import host
 from lstm_jax.host import host_settings, may_have_accelerator, prepare_host
 
@@ -204,3 +208,41 @@ def test_help_is_no_mistake(train_command):
     printed, _ = process.communicate(timeout=120)
     assert process.returncode == 0
     assert "--config" in printed and "--workdir" in printed
+
+
+LACKING = {
+    "disk": (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "room to write"),
+    "quota": (OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), "a.txt"), "a.txt: "),
+    "memory": (MemoryError(), "fit into memory"),
+    "device memory": (
+        jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory\nwhile ..."),
+        "fit into memory",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", LACKING)
+def test_a_machine_too_small_is_told_in_one_line(what, monkeypatch, capsys):
+    error, said = LACKING[what]
+
+    def run(*args):
+        raise error
+
+    monkeypatch.setattr(train, "read_flags", lambda argv: "config")
+    monkeypatch.setattr(train, "_DISTRIBUTED", SimpleNamespace(value=False))
+    monkeypatch.setattr(train, "run", run)
+    assert train.main(["train.py"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ") and err.count("\n") == 1 and said in err
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "odd"), RuntimeError("odd")])
+def test_an_error_of_ours_is_not_hidden(error, monkeypatch):
+    def run(*args):
+        raise error
+
+    monkeypatch.setattr(train, "read_flags", lambda argv: "config")
+    monkeypatch.setattr(train, "_DISTRIBUTED", SimpleNamespace(value=False))
+    monkeypatch.setattr(train, "run", run)
+    with pytest.raises(type(error), match="odd"):
+        train.main(["train.py"])

@@ -214,7 +214,8 @@ def test_word_dropout_puts_the_unknown_token_in_at_its_rate():
     np.testing.assert_array_equal(untouched, token_ids.T)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+# The other cells have the shapes of an LSTM.
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn", "lstmp"])
 def test_every_combination_gives_a_float32_logit_a_class(cell):
     token_ids, lengths = random_batch()
     sizes = [(1, False, 2), (1, True, 5), (2, False, 5), (2, True, 2)]
@@ -233,6 +234,29 @@ def test_every_combination_gives_a_float32_logit_a_class(cell):
         logits, _ = jax.eval_shape(init, jax.random.key(0), token_ids, lengths)
         width = num_classes if num_classes > 2 else 1
         assert (logits.shape, logits.dtype) == ((len(lengths), width), jnp.float32)
+
+
+@pytest.mark.parametrize("cell", sorted({*CELLS} - {"lstm", "gru", "rnn"}))
+def test_every_other_cell_trains_too(cell):
+    model = classifier(cell=cell, bidirectional=False)
+    inputs = random_batch()
+    variables = parameters(model, *inputs)
+
+    @jax.jit
+    @jax.grad
+    def gradient(variables):
+        rngs = {"dropout": jax.random.key(0)}
+        return jnp.square(model.apply(variables, *inputs, train=True, rngs=rngs)).sum()
+
+    for path, leaf in jax.tree.leaves_with_path(gradient(variables)):
+        assert np.isfinite(leaf).all() and leaf.any(), jax.tree_util.keystr(path)
+
+
+def test_a_cell_that_cannot_be_built_is_refused():
+    with pytest.raises(UserError, match="^model.hidden_size: expected an integer >= 2"):
+        ModelConfig(cell="layer_norm_lstm", hidden_size=1)
+    with pytest.raises(UserError, match="^model.inputs: expected .* zoneout_lstm"):
+        ModelConfig(cell="zoneout_lstm", inputs="one_hot")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,8 @@
+import contextlib
 import dataclasses
+import random
+import shutil
+import subprocess
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +10,8 @@ import numpy as np
 import optax
 import pytest
 
-from lstm_jax.training.checkpoints import Checkpoints, Snapshot
+from lstm_jax.errors import UserError
+from lstm_jax.training.checkpoints import Checkpoints, Snapshot, read_best
 from lstm_jax.training.progress import Progress, Tally
 from lstm_jax.training.state import create_state
 
@@ -137,3 +142,197 @@ def test_a_restored_run_can_go_on_and_be_saved_again(tmp_path):
     checkpoints.save(further)
     checkpoints.close()
     assert_same(restored(tmp_path), further)
+
+
+def files_of(folder, name):
+    return [path for path in sorted((folder / name).rglob("*")) if path.is_file()]
+
+
+def assert_falls_back(folder, snapshots, caplog):
+    """The newest is noticed, named, set aside, and the one before is used."""
+    caplog.clear()
+    with caplog.at_level("WARNING", logger="lstm_jax"):
+        assert_same(restored(folder), snapshots[0])
+    assert f"{folder / '6'}: expected a whole checkpoint, got" in caplog.text
+    assert "going on from step 3" in caplog.text
+    assert sorted(p.name for p in folder.iterdir()) == ["3", "6.damaged"]
+
+
+@pytest.fixture(scope="module")
+def two_saved(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two")
+    snapshots = [random_snapshot(step, seed=step) for step in (3, 6)]
+    saved(folder, *snapshots)
+    return folder, snapshots
+
+
+@pytest.fixture
+def two(two_saved, tmp_path):
+    """Two checkpoints, 3 and 6, in a folder to spoil."""
+    folder, snapshots = two_saved
+    shutil.copytree(folder, tmp_path / "checkpoints")
+    return tmp_path / "checkpoints", snapshots
+
+
+@pytest.mark.parametrize("part", ["state", "best", "progress", "digests"])
+@pytest.mark.parametrize("harm", ["cut", "emptied", "gone"])
+def test_a_damaged_checkpoint_is_noticed_and_the_one_before_is_used(
+    part, harm, two, caplog
+):
+    folder, snapshots = two
+    path = max(files_of(folder / "6", part), key=lambda p: p.stat().st_size)
+    if harm == "gone":
+        path.unlink()
+    else:
+        content = path.read_bytes()
+        path.write_bytes(content[: len(content) // 2 * (harm == "cut")])
+    assert_falls_back(folder, snapshots, caplog)
+
+
+def flip(path, bit):
+    content = bytearray(path.read_bytes())
+    content[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_flipped_bit_is_noticed_or_changes_nothing(seed, two, caplog):
+    folder, snapshots = two
+    rng = random.Random(seed)
+    paths = [path for path in files_of(folder, "6") if path.stat().st_size]
+    path = rng.choice(paths)
+    flip(path, rng.randrange(8 * path.stat().st_size))
+    with caplog.at_level("WARNING", logger="lstm_jax"):
+        found = restored(folder)
+    noticed = "expected a whole checkpoint" in caplog.text
+    noticed = noticed or "as the settings say" in caplog.text
+    assert_same(found, snapshots[0 if noticed else 1])
+    with caplog.at_level("WARNING", logger="lstm_jax"):
+        best = read_best(folder)
+    expected = snapshots[0 if noticed else 1].best
+    jax.tree.map(np.testing.assert_array_equal, best, expected)
+
+
+def test_a_value_that_no_format_guards_is_noticed(two, caplog):
+    """The digest alone: the files are whole, but hold another number."""
+    folder, snapshots = two
+    path = next((folder / "6" / "progress").glob("metadata"))
+    text = path.read_text()
+    path.write_text(text.replace('"tokens": 17', '"tokens": 18'))
+    assert path.read_text() != text
+    assert_falls_back(folder, snapshots, caplog)
+
+
+def test_a_checkpoint_set_aside_may_be_written_again(two):
+    folder, _ = two
+    flip(folder / "6" / "progress" / "metadata", 0)
+    checkpoints = Checkpoints(folder, keep=2)
+    snapshot = checkpoints.restore(fresh_snapshot())
+    assert snapshot.progress.step == 3
+    again = random_snapshot(6, seed=9)
+    checkpoints.save(again)
+    checkpoints.close()
+    assert_same(restored(folder), again)
+
+
+def test_without_any_whole_checkpoint_nothing_is_thrown_away(two):
+    folder, _ = two
+    for step in (3, 6):
+        (folder / str(step) / "progress" / "metadata").write_text("{")
+    with pytest.raises(UserError, match="6: expected a whole checkpoint, got") as error:
+        restored(folder)
+    assert "\n" not in str(error.value)
+    assert sorted(p.name for p in folder.iterdir()) == ["3", "6"]
+
+
+OTHERS = {
+    "params/embedding/table": (
+        lambda s: s["embedding"].update(table=jnp.ones((7, 3))),
+        "to be float32[7,3], as the settings say, got float32[5,3]",
+    ),
+    "params/more": (
+        lambda s: s.update(more=jnp.ones(2)),
+        "to be float32[2], as the settings say, got none",
+    ),
+    "params/layers/layer_0/w": (
+        lambda s: s["layers"].clear(),
+        "to be absent, as the settings say, got float32[3,8]",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_checkpoint_of_another_model_is_told_in_a_line_with_the_field(name, two):
+    folder, _ = two
+    change, said = OTHERS[name]
+    like = fresh_snapshot()
+    change(like.state.params)
+    with pytest.raises(UserError) as error:
+        restored(folder, like)
+    message = str(error.value)
+    assert message.startswith(f"{folder / '6'}: expected state/{name} {said}")
+    assert "\n" not in message
+    assert sorted(p.name for p in folder.iterdir()) == ["3", "6"]
+
+
+def test_a_checkpoint_from_before_digests_is_read_as_it_is(two):
+    folder, snapshots = two
+    shutil.rmtree(folder / "6" / "digests")
+    assert_same(restored(folder), snapshots[1])
+
+
+@pytest.fixture
+def full_disk(tmp_path):
+    """A file system of four megabytes."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    done = subprocess.run(mount, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"a file system to fill up needs root: {done.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def fill(folder):
+    with (folder / "filler").open("wb", 0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+
+
+@pytest.mark.parametrize("on_save_error", ["stop", "continue"])
+def test_on_a_full_disk_the_older_checkpoints_stay_whole(
+    full_disk, on_save_error, caplog
+):
+    folder = full_disk / "checkpoints"
+    snapshots = [random_snapshot(step, seed=step) for step in (3, 6, 9, 12)]
+    saved(folder, *snapshots[:2])
+    fill(full_disk)
+    checkpoints = Checkpoints(folder, keep=2, on_save_error=on_save_error)
+
+    def try_to_save():
+        checkpoints.save(snapshots[2])
+        checkpoints.wait()
+
+    said = f"{folder}: expected to save step 9, got: "
+    if on_save_error == "stop":
+        with pytest.raises(UserError) as error:
+            try_to_save()
+        message = str(error.value)
+        assert message.startswith(f"{said}No space left") and "\n" not in message
+        assert "step 6 is saved; make room there" in message
+    else:
+        with caplog.at_level("WARNING", logger="lstm_jax"):
+            try_to_save()
+        assert said in caplog.text
+        assert "step 6 is saved; training goes on" in caplog.text
+    assert not checkpoints.holds(9)
+    assert not any(record.exc_info for record in caplog.records)
+    # With room again, the same run can save, and keeps no more than it should.
+    (full_disk / "filler").unlink()
+    checkpoints.save(snapshots[3])
+    checkpoints.close()
+    assert_same(restored(folder), snapshots[3])
+    assert {p.name for p in folder.iterdir()} == {"6", "12"}
+    (folder / "12" / "progress" / "metadata").write_text("{")
+    assert_same(restored(folder), snapshots[1])

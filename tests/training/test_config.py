@@ -74,6 +74,20 @@ def test_a_value_in_a_groups_place_is_refused():
         ("seed", 2**31),
         ("name", ""),
         ("name", "a/b"),
+        ("name", ".."),
+        ("name", "x" * 201),
+        ("data.train_file", "a\0b"),
+        ("data.text_column", "\ud800"),
+        ("data.max_length", 10**7),
+        ("model.hidden_size", 10**6),
+        ("model.num_layers", 2**40),
+        ("model.unroll", 2**63),
+        ("train.epochs", 10**12),
+        ("train.batch_size", 10**9),
+        ("train.checkpoint_every_steps", 2**31),
+        ("train.on_save_error", "ignore"),
+        ("train.on_nonfinite", "ignore"),
+        ("optim.accumulation_steps", 2**63),
         ("data.source", "imdb"),
         ("data.truncate", "middle"),
         ("data.validation_fraction", 0.0),
@@ -130,6 +144,12 @@ def test_settings_that_do_not_go_together_are_refused():
         message
     )
     assert message.endswith("(4), got 10")
+    message = refused({"optim.momentum": 0.9})
+    assert message.startswith("optim.momentum: expected 0.0 where optim.optimizer is ")
+    message = refused({"data.text_column": "label"})
+    assert message.startswith("data.text_column: expected another column than ")
+    message = refused({"data.group_column": "label"})
+    assert message.startswith("data.group_column: expected another column than ")
     message = refused({"data.source": "files"})
     assert message.startswith("data.train_file: expected a path")
 

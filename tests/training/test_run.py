@@ -31,3 +31,12 @@ def test_a_run_does_not_go_on_with_other_reviews():
     _check_data(saved, dataclasses.replace(saved, step=0))
     with pytest.raises(UserError, match=r"the reviews .* \(0123\), got others"):
         _check_data(saved, Progress(data="4567"))
+
+
+def test_another_vocabulary_has_another_digest(tmp_path):
+    """A tokenizer.json that was damaged gives other numbers, and as many."""
+    data = datasets(tmp_path / "reviews.csv", [0, 1] * 10)
+    ids = [data.train.token_ids[0][::-1], *data.train.token_ids[1:]]
+    assert data.train.token_ids[0][0] != ids[0][0]
+    other = data._replace(train=data.train._replace(token_ids=ids))
+    assert other.digest() != data.digest()

@@ -220,3 +220,35 @@ def test_a_gradient_that_is_not_finite_shows_in_the_loss(data):
         state = create_state({"w": jnp.array(w)}, optimizer, average=False)
         _, sums = jax.jit(step)(state, batch_of(data, [0, 1, 2]))
         assert bool(jnp.isfinite(sums.loss)) == finite
+
+
+@pytest.mark.parametrize("broken", ["loss", "gradient"])
+def test_a_step_that_is_not_finite_can_be_skipped(data, broken):
+    """All but the count of steps stays, to the bit; the next step is as ever."""
+    model, optimizer = classifier(data), optax.adamw(0.1)
+    options = {"ema_decay": 0.9, "skip_nonfinite": True}
+    step = jax.jit(make_train_step(model, optimizer, KEY, **options))
+    plain_step = jax.jit(make_train_step(model, optimizer, KEY, ema_decay=0.9))
+    batch = batch_of(data, ROWS)
+    state, _ = step(first_state(model, optimizer, average=True), batch)
+    if broken == "loss":
+        bad, hit = batch._replace(weights=batch.weights * np.inf), state
+    else:
+        # Of such weights the loss is finite, the norm of the gradient is not.
+        huge = jax.tree.map(lambda x: x * 1e30, state.params["logits"])
+        bad, hit = batch, state._replace(params={**state.params, "logits": huge})
+    moved, sums = step(hit, bad)
+    assert not np.isfinite(float(sums.loss))
+    assert int(moved.step) == int(state.step) + 1
+    for name in ("params", "opt_state", "average"):
+        ours, theirs = getattr(moved, name), getattr(hit, name)
+        jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+    if broken == "loss":
+        after, sums = step(moved, batch)
+        assert_close(after, plain_step(moved, batch)[0])
+        assert np.isfinite(float(sums.loss))
+    # Without the setting, it would be spoilt.
+    spoilt, _ = plain_step(hit, bad)
+    assert not np.array_equal(
+        spoilt.params["logits"]["kernel"], hit.params["logits"]["kernel"]
+    )

@@ -125,8 +125,19 @@ def test_a_file_that_is_not_json_is_a_users_mistake(tmp_path, content):
 
 def test_a_checkpoint_that_was_being_written_is_none(tmp_path):
     workdir = Workdir(tmp_path)
-    claim(workdir, {"seed": 0})
+    claim(workdir, SETTINGS)
     (workdir.checkpoints / "8.orbax-checkpoint-tmp-17").mkdir(parents=True)
     assert not workdir.is_started()
     (workdir.checkpoints / "4").mkdir()
     assert workdir.is_started()
+
+
+def test_a_setting_that_an_earlier_version_did_not_have_has_its_default(started):
+    saved = json.loads(started.config.read_text())
+    del saved["train"]["on_nonfinite"], saved["model"]["unroll"]
+    write_json(started.config, saved)
+    claim(started, SETTINGS)
+    others = json.loads(json.dumps(SETTINGS))
+    others["train"]["on_nonfinite"] = "skip"
+    with pytest.raises(UserError, match="train.on_nonfinite: 'stop' -> 'skip'"):
+        claim(started, others)

@@ -1,0 +1,40 @@
+"""Texts that nobody has labelled: a file, or lines."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from lstm_jax.data.files import read_table
+from lstm_jax.data.groups import reason
+from lstm_jax.errors import UserError
+
+
+def read_texts(path: str, text_column: str) -> list[str]:
+    """Read the texts of a file.
+
+    Args:
+      path: ends in .csv, .tsv, .jsonl or .ndjson, with a column of texts; or in
+        .txt, with a text a line.
+      text_column: the name of the column.
+
+    Raises:
+      UserError: the file cannot be read, or rows are bad.
+    """
+    if Path(path).suffix.lower() != ".txt":
+        columns = {"--text-column": text_column}
+        return read_table("--file", path, columns).columns[text_column]
+    try:
+        with open(path, encoding="utf-8-sig", errors="replace") as file:
+            return read_lines(file)
+    except OSError as error:
+        raise UserError(
+            f"--file: expected a file to read, got {path!r}: {reason(error)}"
+        ) from error
+
+
+def read_lines(lines: Iterable[str]) -> list[str]:
+    r"""One text a line; lines that hold nothing are left out.
+
+    >>> read_lines(["A film.\n", " \n", "Another.\n"])
+    ['A film.', 'Another.']
+    """
+    return [stripped for line in lines if (stripped := line.strip())]

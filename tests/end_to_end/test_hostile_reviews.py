@@ -1,0 +1,109 @@
+"""Reviews that nobody meant to write: trained on, predicted, written down."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from lstm_jax.data.batches import make_batch, ngram_width
+from lstm_jax.data.datasets import encode_ids
+from lstm_jax.data.tokenizer import encode
+from lstm_jax.inference import Predictor
+from lstm_jax.training.loop import train_and_evaluate
+from lstm_jax.training.predictions import load_predictions
+
+HOSTILE = {
+    "one token": "great",
+    "a hundred thousand tokens": "great awful " * 50_000,
+    "one endless word": "a" * 100_000,
+    "only unknown words": "zxqj vvkw jjqq",
+    "only markup": "<br /><br /><b></b>",
+    "only spaces between quotes": "'  '",
+    "broken UTF-8": b"great \xff\xfe\xc3 film".decode(errors="replace"),
+    "half a surrogate pair": "great \ud800 film",
+    "NUL": "great\x00film \x00",
+    "control characters": "great\x1b[31m\x07\x7f\u2028film",
+    "right to left": "فيلم رائع \u202e great",
+    "emoji": "👍🏽👨‍👩‍👧‍👦 great 🇺🇳",
+    "combining marks": "e" + "\u0301" * 5_000,
+    "zero width": "\u200b\u200d\ufeff",
+    "script": "<script>alert(1)</script> great",
+    "names of tokens": "[PAD] [UNK] [PAD]",
+}
+EMPTY = {"empty": "", "spaces": " \t "}
+
+
+@pytest.fixture(scope="module")
+def run(tiny_config, small, tmp_path_factory):
+    """A run on such reviews; validation and test have them too."""
+    folder = tmp_path_factory.mktemp("hostile")
+    rows = [
+        {"text": text, "label": label, "film": f"{n % 4}"}
+        for n in range(6)
+        for text, label in zip(HOSTILE.values(), ["bad", "good"] * 8, strict=True)
+    ]
+    path = folder / "reviews.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    changes = {
+        **small,
+        "data.tokens": "words",  # markup alone has no token at all
+        "data.ngram_order": 2,
+        "data.train_file": str(path),
+        "data.test_file": str(path),
+        "train.epochs": 2,
+    }
+    summary = train_and_evaluate(tiny_config(changes), folder / "run")
+    return folder / "run", summary
+
+
+def test_they_are_trained_on_and_tested(run):
+    folder, summary = run
+    assert summary["test"]["count"] == 6 * len(HOSTILE)
+    assert np.isfinite(summary["test"]["loss"])
+    predictions = load_predictions(folder / "predictions.npz")
+    assert np.isfinite(predictions.test.logits).all()
+    assert {0, 100_000} <= set(predictions.test.lengths.tolist())
+    # The same review has the same logits, wherever it stands.
+    logits = predictions.test.logits.reshape(6, len(HOSTILE), -1)
+    np.testing.assert_allclose(logits, logits[:1].repeat(6, 0), rtol=1e-6, atol=1e-7)
+    json.loads((folder / "examples.json").read_text(encoding="utf-8"))
+
+
+def test_each_is_predicted_alone_as_among_others(run):
+    """Equal to the bit: the shape of a batch follows from a text's length alone."""
+    predictor = Predictor.from_workdir(run[0], batch_size=8)
+    texts = [*HOSTILE.values(), *EMPTY.values()]
+    together = predictor.logits(texts)
+    assert np.isfinite(together).all()
+    alone = np.concatenate([predictor.logits([text]) for text in texts])
+    np.testing.assert_array_equal(alone, together)
+    order = np.random.default_rng(0).permutation(len(texts))
+    shuffled = predictor.logits([texts[n] for n in order])
+    np.testing.assert_array_equal(shuffled, together[order])
+    assert predictor.logits([]).shape == (0, 1)
+
+
+@pytest.mark.parametrize("implementation", ["scan", "fused"])
+def test_more_padding_changes_nothing(run, implementation):
+    """Nothing but the rounding.
+
+    The products before the loop are of all steps at once, and the order in which XLA
+    adds up follows their number.
+    """
+    trained = Predictor.from_workdir(run[0]).trained
+    texts = [*HOSTILE.values(), *EMPTY.values()]
+    model = trained.model.clone(implementation=implementation)
+    ids = encode(trained.text.tokenizer, texts)
+    labels = np.zeros(len(texts), np.int32)
+    data = encode_ids(trained.text, ids, labels, trained.config.data)
+    apply, found = jax.jit(model.apply), []
+    for width in (24, 40, 64):
+        widths = np.array([width])
+        batch = make_batch(
+            data, np.arange(len(texts)), width, ngram_width(width, widths, 2)
+        )
+        inputs = (batch.token_ids, batch.lengths, batch.ngram_ids, batch.ngram_values)
+        found.append(np.asarray(apply({"params": trained.params}, *inputs)))
+    for other in found[1:]:
+        np.testing.assert_allclose(other, found[0], rtol=2e-6, atol=2e-7)
