@@ -1,26 +1,20 @@
 """Why a trained model says what it says: words taken out, alone, and one by one."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from tokenizers import Encoding
 
-from lstm_jax.cells import CELLS
-from lstm_jax.data.tokenizer import UNKNOWN_ID, truncate
+from lstm_jax.data.ngrams import spread_over_tokens
+from lstm_jax.data.tokenizer import UNKNOWN_ID, truncate, valid_text
 from lstm_jax.explanations import (
-    Explanations,
+    Explanation,
+    Gradients,
     Occlusion,
     Reading,
-    load_explanations,
-    save_explanations,
 )
-from lstm_jax.inference import Predictor
-from lstm_jax.training.workdir import Workdir, read_json
-from lstm_jax.unroll import trace
+from lstm_jax.inference import GRADIENT_POINTS, Predictor
+from lstm_jax.measures import predicted, scores
 
 
 def occlusion(predictor: Predictor, text: str) -> Occlusion:
@@ -32,7 +26,7 @@ def occlusions(predictor: Predictor, texts: Sequence[str]) -> list[Occlusion]:
     """The same for many texts, whose words are tried together."""
     if not texts:
         return []
-    encodings = predictor.trained.text.tokenizer.encode_batch(list(texts))
+    encodings = [_encode(predictor, text) for text in texts]
     whole = [np.array(e.ids, np.int32) for e in encodings]
     read = [_positions_read(predictor, len(ids)) for ids in whole]
     # An unknown word stays as it is: its effect is 0.
@@ -49,73 +43,136 @@ def occlusions(predictor: Predictor, texts: Sequence[str]) -> list[Occlusion]:
 
 def word_logits(predictor: Predictor) -> np.ndarray:
     """The logits of each token of the vocabulary alone, float32 ``[V, K]``."""
-    size = predictor.trained.text.tokenizer.get_vocab_size()
+    size = predictor.loaded.text.tokenizer.get_vocab_size()
     return predictor.logits_of_ids([np.array([n], np.int32) for n in range(size)])
 
 
 def running_logits(predictor: Predictor, text: str) -> np.ndarray:
-    """The logits of ``text`` up to each of its tokens, float32 ``[T, K]``."""
+    """The logits of ``text`` up to each token that is read, float32 ``[R, K]``."""
     (ids,) = predictor.token_ids([text])
-    return predictor.logits_of_ids([ids[: n + 1] for n in range(len(ids))])
+    return _running(predictor, ids, _positions_read(predictor, len(ids)))
 
 
 def gates(predictor: Predictor, text: str) -> dict[str, np.ndarray]:
-    """Gates and states ``[T, H]`` of the first layer, forward, over ``text``.
+    """Gates and states ``[R, H]`` of the first layer, forward, over ``text``.
 
     The letters are those of the cell, such as i, f, g, o, c and h of an LSTM.
     """
-    trained = predictor.trained
-    settings = trained.config.model
     (ids,) = predictor.token_ids([text])
-    layer = jax.tree.map(jnp.asarray, trained.params["layers"]["layer_0"])
-    inputs = _inputs(trained.params, ids, settings.dtype)[:, None]
-    cell = CELLS[settings.cell](settings.hidden_size)
-    traced = trace(cell, layer.get("forward", layer), inputs)
-    return {name: np.asarray(x[:, 0], np.float32) for name, x in traced.items()}
+    return predictor.gates_of_ids(ids[_positions_read(predictor, len(ids))])
 
 
 def read(predictor: Predictor, text: str) -> Reading:
-    """Read ``text`` token by token."""
-    encoding = predictor.trained.text.tokenizer.encode(text)
+    """Read ``text`` token by token, without what is cut away."""
+    encoding = _encode(predictor, text)
+    ids = np.array(encoding.ids, np.int32)
+    positions = _positions_read(predictor, len(ids))
+    words = _words(text, encoding)
+    return Reading(
+        [words[n] for n in positions],
+        _running(predictor, ids, positions),
+        predictor.gates_of_ids(ids[positions]),
+    )
+
+
+def integrated_gradients(
+    predictor: Predictor,
+    text: str,
+    one: int,
+    other: int,
+    *,
+    num_points: int = GRADIENT_POINTS,
+) -> Gradients:
+    """What each word adds to the log-odds of class ``one`` against class ``other``.
+
+    From a text of as many unknown words and no n-grams, the inputs move to what they
+    are; the gradient on the way, times the way, is what each of them adds.  That of an
+    n-gram is shared by its words.
+
+    Args:
+      predictor: what is asked.
+      text: the text.
+      one: a class.
+      other: another one.
+      num_points: of the way, where the gradient is computed: the more, the smaller
+        the gap.
+
+    Source: Sundararajan, Taly & Yan (2017).
+    """
+    encoding = _encode(predictor, text)
+    ids = np.array(encoding.ids, np.int32)
+    contrast = contrast_of(predictor.loaded.num_logits, one, other)
+    words, ngrams = predictor.gradients_of_ids(ids, contrast, num_points)
+    effects = spread_over_tokens(ngrams, ids, predictor.loaded.text.ngrams)
+    effects[_positions_read(predictor, len(ids))] += words
+    whole = predictor.logits_of_ids([ids])[0] - predictor.logits_of_unknown(len(ids))
+    total = float(whole @ contrast)
+    return Gradients(_spans(encoding), effects, total, total - float(effects.sum()))
+
+
+def contrast_of(num_logits: int, one: int, other: int) -> np.ndarray:
+    """What to multiply logits with for the log-odds of one class against another.
+
+    >>> contrast_of(1, 1, 0).tolist(), contrast_of(3, 2, 0).tolist()
+    ([1.0], [-1.0, 0.0, 1.0])
+    """
+    wide = scores(np.eye(num_logits))
+    return (wide[:, one] - wide[:, other]).astype(np.float32)
+
+
+def explain_text(predictor: Predictor, text: str) -> Explanation:
+    """Everything about one text that words can show."""
+    text = valid_text(text)
+    logits = predictor.logits([text])
+    one, other = _two_classes(logits)
+    found = occlusion(predictor, text)
+    encoding = _encode(predictor, text)
+    return Explanation(
+        text=text,
+        logits=logits[0],
+        one=one,
+        other=other,
+        words=_words(text, encoding),
+        known=[token != UNKNOWN_ID for token in encoding.ids],
+        positions=_positions_read(predictor, len(encoding.ids)),
+        occlusion=found,
+        gradients=integrated_gradients(predictor, text, one, other),
+        reading=read(predictor, text),
+    )
+
+
+def _two_classes(logits: np.ndarray) -> tuple[int, int]:
+    """Class 1 against 0; of more classes, the likeliest against the second."""
+    wide = scores(logits)[0]
+    if len(wide) == 2:
+        return 1, 0
+    said = int(predicted(logits)[0])
+    return said, int(np.delete(np.argsort(-wide, kind="stable"), 0)[0])
+
+
+def _encode(predictor: Predictor, text: str) -> Encoding:
+    return predictor.loaded.text.tokenizer.encode(valid_text(text))
+
+
+def _words(text: str, encoding: Encoding) -> list[str]:
+    """The text of each token; in brackets what the vocabulary does not have."""
     spans = [text[start:stop] for start, stop in _spans(encoding)]
-    words = [
+    return [
         f"({span})" if token == UNKNOWN_ID else span or "\N{RETURN SYMBOL}"
         for token, span in zip(encoding.ids, spans, strict=True)
     ]
-    return Reading(words, running_logits(predictor, text), gates(predictor, text))
 
 
-def explain_run(folder: Path) -> Explanations | None:
-    """Explain what a run has learned; read it, once it stands in its folder.
-
-    Returns:
-      The explanations, or None where a run left no examples (as older versions do)
-      or no checkpoints (they may have been deleted).
-    """
-    workdir = Workdir(folder)
-    if workdir.explanations.exists():
-        return load_explanations(workdir.explanations)
-    if not (workdir.examples.exists() and workdir.checkpoints.is_dir()):
-        return None
-    examples = read_json(workdir.examples)
-    explanations = explain(Predictor.from_workdir(folder, batch_size=256), examples)
-    save_explanations(explanations, workdir.explanations)
-    return explanations
-
-
-def explain(predictor: Predictor, examples: dict[str, Any]) -> Explanations:
-    """Explain the vocabulary and the reviews of an ``examples.json``."""
-    return Explanations(
-        word_logits=word_logits(predictor),
-        short=read(predictor, examples["short"]["text"]),
-        mistakes=occlusions(predictor, [m["text"] for m in examples["mistakes"]]),
-    )
+def _running(
+    predictor: Predictor, ids: np.ndarray, positions: np.ndarray
+) -> np.ndarray:
+    return predictor.logits_of_ids([ids[: n + 1] for n in positions])
 
 
 def _positions_read(predictor: Predictor, length: int) -> np.ndarray:
     """The tokens that are left when a text is cut."""
-    config = predictor.trained.config.data
-    return truncate(np.arange(length), config.max_length, config.truncate)
+    loaded = predictor.loaded
+    return truncate(np.arange(length), loaded.max_length, loaded.truncate)
 
 
 def _spans(encoding: Encoding) -> np.ndarray:
@@ -142,10 +199,3 @@ def _effects(
     effects[read] = 0.0
     effects[tried] = logits[0] - logits[1:]
     return effects
-
-
-def _inputs(params: Any, ids: np.ndarray, dtype: str) -> jax.Array:
-    """What the first layer reads: ``[T, E]``, or the ids where no word has a vector."""
-    if "embedding" not in params:
-        return jnp.asarray(ids)
-    return jnp.asarray(params["embedding"]["embedding"][ids], dtype)

@@ -1,12 +1,14 @@
-"""``explanations.npz``: what was found out about a trained model, as plain arrays."""
+"""What was found out about a trained model, as plain arrays; ``explanations.npz``."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 
+from lstm_jax.arrays import read_arrays
 from lstm_jax.errors import UserError
+from lstm_jax.measures import predicted, probabilities, scores
 
 
 class Occlusion(NamedTuple):
@@ -35,6 +37,105 @@ class Reading(NamedTuple):
     words: list[str]
     logits: np.ndarray
     gates: dict[str, np.ndarray]
+
+
+class Gradients(NamedTuple):
+    """What each word of a text adds, by integrated gradients.
+
+    Attributes:
+      spans: int32 ``[T, 2]``, as in ``Occlusion``.
+      effects: float64 ``[T]``, also of n-grams that stand where the text is cut.
+      total: what they should sum to: the log-odds of the text, less those of as many
+        unknown words without n-grams.
+      gap: ``total`` less their sum.
+    """
+
+    spans: np.ndarray
+    effects: np.ndarray
+    total: float
+    gap: float
+
+
+class Explanation(NamedTuple):
+    """Why one text is judged as it is.
+
+    Attributes:
+      text: what was written.
+      logits: float32 ``[K]``.
+      one: the class that words speak for.
+      other: the class that they speak against.
+      words: the text of each token, ``T`` of them.
+      known: whether the vocabulary has it.
+      positions: int ``[R]``, the tokens that the network reads.
+      occlusion: what the logits lose without each word.
+      gradients: what each word adds to the log-odds of ``one`` against ``other``.
+      reading: the text up to each token that is read, and the gates.
+    """
+
+    text: str
+    logits: np.ndarray
+    one: int
+    other: int
+    words: list[str]
+    known: list[bool]
+    positions: np.ndarray
+    occlusion: Occlusion
+    gradients: Gradients
+    reading: Reading
+
+    def lost(self) -> np.ndarray:
+        """The log-odds that are lost without each word, ``[T]``; NaN where cut."""
+        wide = scores(self.occlusion.effects)
+        return wide[:, self.one] - wide[:, self.other]
+
+    def to_json(self, label_names: Sequence[str]) -> dict[str, Any]:
+        """All but the gates, as plain values.
+
+        ``words`` has an object a token: where it stands (``start``, ``end``), whether
+        the vocabulary has it (``known``), ``without`` (the log-odds that are lost when
+        it is made unknown), ``gradient`` (what it adds, by integrated gradients) and
+        ``so_far`` (the probability of each class up to it).  ``without`` and
+        ``so_far`` are null for tokens that are cut away before the network.
+        """
+        chances = probabilities(self.logits[None])[0].tolist()
+        said = int(predicted(self.logits[None])[0])
+        wide = scores(self.logits[None])[0]
+        gradients = self.gradients
+        return {
+            "text": self.text,
+            "label": label_names[said],
+            "probability": chances[said],
+            "probabilities": dict(zip(label_names, chances, strict=True)),
+            "for": label_names[self.one],
+            "against": label_names[self.other],
+            "log_odds": float(wide[self.one] - wide[self.other]),
+            "words": self._words_to_json(label_names),
+            "gradients": {
+                "sum": float(gradients.effects.sum()),
+                "total": gradients.total,
+                "gap": gradients.gap,
+            },
+        }
+
+    def _words_to_json(self, label_names: Sequence[str]) -> list[dict[str, Any]]:
+        so_far: list[Any] = [None] * len(self.words)
+        for n, row in zip(
+            self.positions, probabilities(self.reading.logits), strict=True
+        ):
+            so_far[n] = dict(zip(label_names, row.tolist(), strict=True))
+        lost, spans = self.lost(), self.gradients.spans.tolist()
+        return [
+            {
+                "text": self.text[start:end] or self.words[n],
+                "start": start,
+                "end": end,
+                "known": self.known[n],
+                "without": None if np.isnan(lost[n]) else float(lost[n]),
+                "gradient": float(self.gradients.effects[n]),
+                "so_far": so_far[n],
+            }
+            for n, (start, end) in enumerate(spans)
+        ]
 
 
 class Explanations(NamedTuple):
@@ -74,9 +175,8 @@ def load_explanations(path: Path) -> Explanations:
     Raises:
       UserError: the file is not whole.
     """
+    arrays = read_arrays(path, "explanations")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
         found = {n.removeprefix("gate_"): x for n, x in arrays.items() if "gate_" in n}
         words = arrays["words"].tolist()
         count = sum(name.startswith("spans_") for name in arrays)
@@ -84,5 +184,5 @@ def load_explanations(path: Path) -> Explanations:
         short = Reading(words, arrays["running_logits"], found)
         mistakes = [Occlusion(*pair) for pair in pairs]
         return Explanations(arrays["word_logits"], short, mistakes)
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: expected explanations, got: {error}") from error

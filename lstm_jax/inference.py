@@ -1,25 +1,26 @@
-"""What a trained model says of a text: load the folder of a run and ask."""
+"""What a trained model says of a text: load it and ask.
 
+Nothing that trains is imported here, and nothing of Flax: a run's folder needs them,
+an exported file does not.
+"""
+
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from lstm_jax import measures
 from lstm_jax.data.batches import Batch, Encoded, make_batch, ngram_width
-from lstm_jax.data.datasets import Text, encode_ids, load_text
-from lstm_jax.data.tokenizer import encode
-from lstm_jax.errors import UserError
-from lstm_jax.models.build import build_classifier
-from lstm_jax.models.classifier import TextClassifier
-from lstm_jax.training.checkpoints import read_best
-from lstm_jax.training.config import Config, from_dict
-from lstm_jax.training.devices import batch_sharding, copied, make_local_mesh
-from lstm_jax.training.state import PyTree
-from lstm_jax.training.workdir import Workdir, read_json
+from lstm_jax.data.datasets import encode_ids
+from lstm_jax.data.tokenizer import PAD_ID, UNKNOWN_ID, encode
+from lstm_jax.loaded import Loaded
 
+# Of the way, where the gradient is computed for integrated gradients.
+GRADIENT_POINTS = 128
 # The shortest text that is padded to a length of its own.
 _NARROWEST = 16
 
@@ -27,42 +28,42 @@ _NARROWEST = 16
 _T = TypeVar("_T")
 
 
-class Trained(NamedTuple):
-    """What a run has learned.
-
-    Attributes:
-      config: its settings.
-      text: how a text becomes numbers.
-      model: the classifier.
-      params: the best parameters.
-      label_names: one name a class.
-    """
-
-    config: Config
-    text: Text
-    model: TextClassifier
-    params: PyTree
-    label_names: tuple[str, ...]
-
-
 class Predictor:
     """Classifies texts, in batches of a few shapes, so that little is compiled.
 
     A text is always computed in a batch of the same shape, the one that fits its
     length, so what is said of it depends on the texts beside it by rounding at most.
+    There are as many shapes as ``text_widths(max_length)`` has lengths.
+
+    Any number of threads may ask one predictor at once.
+
+    Example::
+
+      predictor = Predictor.from_workdir("runs/lstm")
+      predictor.predict(["A film I will not forget."])        # array([1])
+      predictor.probabilities(["A film I will not forget."])  # array([[..., ...]])
+      predictor.label_names                                   # ("neg", "pos")
     """
 
-    def __init__(self, trained: Trained, *, batch_size: int = 64) -> None:
+    def __init__(self, loaded: Loaded, *, batch_size: int = 64) -> None:
         """Put the parameters onto this host's devices."""
-        self.trained = trained
+        self.loaded = loaded
         self._batch_size = batch_size
-        self._mesh = make_local_mesh(batch_size)
-        self._widths = text_widths(trained.config.data.max_length)
-        self._params = jax.device_put(trained.params, copied(self._mesh))
-        self._apply = jax.jit(trained.model.apply, out_shardings=copied(self._mesh))
+        self._widths = text_widths(loaded.max_length)
+        mesh = _local_mesh(batch_size)
+        everywhere = NamedSharding(mesh, PartitionSpec())
+        self._rows = NamedSharding(mesh, PartitionSpec("data"))
+        self._params = jax.device_put(loaded.params, everywhere)
+        # Left where they were computed: nothing has to be sent between devices, in
+        # an order that other threads could disturb.
+        self._logits = jax.jit(loaded.programs.logits, out_shardings=self._rows)
+        self._gates = jax.jit(loaded.programs.gates)
+        self._gradients = jax.jit(loaded.programs.gradients)
+        # A shape is compiled once, however many threads ask for it.
+        self._lock = threading.Lock()
 
     @classmethod
-    def from_workdir(cls, path: Path, *, batch_size: int = 64) -> "Predictor":
+    def from_workdir(cls, path: Path | str, *, batch_size: int = 64) -> "Predictor":
         """Load the best parameters that a run has found so far.
 
         Args:
@@ -72,12 +73,29 @@ class Predictor:
         Raises:
           UserError: the folder does not hold a run with a checkpoint.
         """
-        return cls(load_trained(Path(path)), batch_size=batch_size)
+        from lstm_jax.trained import load_trained
+
+        return cls(load_trained(Path(path)).loaded(), batch_size=batch_size)
+
+    @classmethod
+    def from_file(cls, path: Path | str, *, batch_size: int = 64) -> "Predictor":
+        """Load what ``lstm-jax export`` wrote; no code that trains is imported.
+
+        Args:
+          path: the file.
+          batch_size: texts computed together.
+
+        Raises:
+          UserError: the file is not a whole model.
+        """
+        from lstm_jax.exported import read_model
+
+        return cls(read_model(Path(path)), batch_size=batch_size)
 
     @property
     def label_names(self) -> tuple[str, ...]:
         """One name a class; ``predict`` gives indices into it."""
-        return self.trained.label_names
+        return self.loaded.about.label_names
 
     def logits(self, texts: Sequence[str]) -> np.ndarray:
         """What the model gives for each text, float32 ``[N, K]``.
@@ -94,19 +112,84 @@ class Predictor:
         """The likeliest class of each text, int ``[N]``."""
         return measures.predicted(self.logits(texts))
 
+    def warm_up(self) -> None:
+        """Compile everything for every length now, rather than when it is asked."""
+        contrast = np.zeros(self.loaded.num_logits)
+        for width in self._widths:
+            words = np.full(width, UNKNOWN_ID, np.int32)
+            self.logits_of_ids([words])
+            self.gates_of_ids(words[: self.loaded.max_length])
+            self.gradients_of_ids(words, contrast, GRADIENT_POINTS)
+
     def token_ids(self, texts: Sequence[str]) -> list[np.ndarray]:
         """The tokens of each text, at full length."""
-        return encode(self.trained.text.tokenizer, list(texts))
+        return encode(self.loaded.text.tokenizer, list(texts))
 
     def logits_of_ids(self, token_ids: list[np.ndarray]) -> np.ndarray:
         """The same as ``logits``, for texts that are token ids already."""
-        nothing = np.zeros(len(token_ids), np.int32)
-        config, text = self.trained.config.data, self.trained.text
-        data = encode_ids(text, token_ids, nothing, config)
-        logits = np.zeros((len(token_ids), self.trained.model.num_logits), np.float32)
+        data = self._encoded(token_ids)
+        logits = np.zeros((len(token_ids), self.loaded.num_logits), np.float32)
         for rows, outcome in _one_behind(self._outcomes(data)):
             logits[rows[rows >= 0]] = np.asarray(outcome)[rows >= 0]
         return logits
+
+    def logits_of_unknown(self, length: int) -> np.ndarray:
+        """The logits ``[K]`` of so many unknown words, and no n-gram."""
+        data = self._encoded([np.full(length, UNKNOWN_ID, np.int32)])
+        data = data._replace(ngram_ids=[np.zeros(0, np.int32)])
+        rows = np.full(self._batch_size, -1)
+        rows[0] = 0
+        batch = self._batch(data, rows, self._width(int(data.lengths[0])))
+        return np.asarray(self._run(batch))[0]
+
+    def gates_of_ids(self, token_ids: np.ndarray) -> dict[str, np.ndarray]:
+        """Gates and states of the first layer, forward: float32 ``[T, H]`` by letter.
+
+        Args:
+          token_ids: ``[T]``, ``max_length`` at most.
+        """
+        padded = np.full(self._width(len(token_ids)), PAD_ID, np.int32)
+        padded[: len(token_ids)] = token_ids
+        with self._lock:
+            seen = self._gates(self._params, padded)
+        return {name: np.asarray(x)[: len(token_ids)] for name, x in seen.items()}
+
+    def gradients_of_ids(
+        self, token_ids: np.ndarray, contrast: np.ndarray, num_points: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Integrated gradients of ``contrast @ logits``, from a text of unknown words.
+
+        Args:
+          token_ids: one text, at full length.
+          contrast: ``[K]``.
+          num_points: of the way, where the gradient is computed.
+
+        Returns:
+          What each token that is read adds, float32 ``[T]``, and what each n-gram
+          adds, ``[G]``, in the order of ``find_ngrams``.
+
+        Source: Sundararajan, Taly & Yan (2017), with the midpoint rule.
+        """
+        data = self._encoded([token_ids])
+        length, count = int(data.lengths[0]), len(data.ngram_ids[0])
+        batch = self._batch(data, np.zeros(1, int), self._width(length))
+        shares = (np.arange(num_points, dtype=np.float32) + 0.5) / num_points
+        # One at a time: each of them computes with many copies of the text.
+        with self._lock:
+            words, ngrams = self._gradients(
+                self._params,
+                *(x[0] for x in _inputs(batch)),
+                contrast.astype(np.float32),
+                shares,
+            )
+        return np.asarray(words)[:length], np.asarray(ngrams)[:count]
+
+    def _encoded(self, token_ids: list[np.ndarray]) -> Encoded:
+        """Cut, with n-grams; the labels mean nothing."""
+        loaded = self.loaded
+        nothing = np.zeros(len(token_ids), np.int32)
+        how = {"max_length": loaded.max_length, "truncate": loaded.truncate}
+        return encode_ids(loaded.text, token_ids, nothing, **how)
 
     def _outcomes(self, data: Encoded) -> Iterator[tuple[np.ndarray, jax.Array]]:
         """Start batch after batch."""
@@ -116,57 +199,35 @@ class Predictor:
     def _batches(self, data: Encoded) -> Iterator[tuple[np.ndarray, Batch]]:
         """Batches of one length each; rows of -1 fill up the last of a length."""
         buckets = np.searchsorted(self._widths, data.lengths)
-        order = self.trained.text.ngrams.order
         for bucket in np.unique(buckets):
-            width = int(self._widths[bucket])
             members = np.flatnonzero(buckets == bucket)
             for start in range(0, len(members), self._batch_size):
                 rows = np.full(self._batch_size, -1)
                 some = members[start : start + self._batch_size]
                 rows[: len(some)] = some
-                ngrams = ngram_width(width, self._widths, order)
-                yield rows, make_batch(data, rows, width, ngrams)
+                yield rows, self._batch(data, rows, int(self._widths[bucket]))
+
+    def _batch(self, data: Encoded, rows: np.ndarray, width: int) -> Batch:
+        ngrams = ngram_width(width, self._widths, self.loaded.text.ngrams.order)
+        return make_batch(data, rows, width, ngrams)
 
     def _run(self, batch: Batch) -> jax.Array:
         """Compute logits ``[B, K]``, without waiting for them."""
-        inputs = (batch.token_ids, batch.lengths, batch.ngram_ids, batch.ngram_values)
-        there = jax.device_put(inputs, batch_sharding(self._mesh))
-        return self._apply({"params": self._params}, *there)
+        with self._lock:
+            there = jax.device_put(_inputs(batch), self._rows)
+            return self._logits(self._params, *there)
+
+    def _width(self, length: int) -> int:
+        """The length that a text is padded to."""
+        return int(self._widths[np.searchsorted(self._widths, length)])
 
 
-def load_trained(path: Path) -> Trained:
-    """Read what a run has learned from its folder.
+def load(path: Path | str, *, batch_size: int = 64) -> Predictor:
+    """Load an exported model: ``lstm_jax.load("model.zip").predict(texts)``.
 
-    Raises:
-      UserError: the folder does not hold a run with a checkpoint.
+    The arguments and errors are those of ``Predictor.from_file``.
     """
-    workdir = Workdir(path)
-    if not workdir.config.exists():
-        raise UserError(f"{path}: expected the folder of a run, got no config.json")
-    config = from_dict(read_json(workdir.config))
-    params = read_best(workdir.checkpoints)
-    num_logits = params["logits"]["bias"].shape[0]
-    text = load_text(path, num_logits)
-    if text is None:
-        raise UserError(f"{path}: expected the folder of a run, got no tokenizer.json")
-    label_names = _label_names(workdir, num_logits)
-    model = build_classifier(
-        config.model,
-        vocab_size=text.tokenizer.get_vocab_size(),
-        num_classes=len(label_names),
-        num_ngrams=len(text.ngrams.keys),
-    )
-    return Trained(config, text, model, params, label_names)
-
-
-def _one_behind(started: Iterator[_T]) -> Iterator[_T]:
-    """Hand out each item when the next one is there: the device never waits."""
-    waiting = []
-    for item in started:
-        waiting.append(item)
-        if len(waiting) > 1:
-            yield waiting.pop(0)
-    yield from waiting
+    return Predictor.from_file(path, batch_size=batch_size)
 
 
 def text_widths(max_length: int) -> np.ndarray:
@@ -181,8 +242,24 @@ def text_widths(max_length: int) -> np.ndarray:
     return np.array([*widths[:-1], max(max_length, _NARROWEST)], np.int32)
 
 
-def _label_names(workdir: Workdir, num_logits: int) -> tuple[str, ...]:
-    """As the summary has them; numbers while there is none, or none with names."""
-    numbers = [str(number) for number in range(max(num_logits, 2))]
-    summary = read_json(workdir.summary) if workdir.summary.exists() else {}
-    return tuple(summary.get("label_names", numbers))
+def _local_mesh(batch_size: int) -> Mesh:
+    """This host's devices, as many as a batch can be split over."""
+    devices = jax.local_devices()
+    count = next(n for n in range(len(devices), 0, -1) if batch_size % n == 0)
+    return jax.make_mesh(
+        (count,), ("data",), axis_types=(AxisType.Auto,), devices=devices[:count]
+    )
+
+
+def _inputs(batch: Batch) -> tuple[Any, ...]:
+    return batch.token_ids, batch.lengths, batch.ngram_ids, batch.ngram_values
+
+
+def _one_behind(started: Iterator[_T]) -> Iterator[_T]:
+    """Hand out each item when the next one is there: the device never waits."""
+    waiting = []
+    for item in started:
+        waiting.append(item)
+        if len(waiting) > 1:
+            yield waiting.pop(0)
+    yield from waiting

@@ -89,6 +89,34 @@ def confusion(
     return counts.reshape(num_classes, num_classes)
 
 
+def f1(confusion: np.ndarray) -> float:
+    """The harmonic mean of precision and recall, from what ``confusion`` counts.
+
+    Of two classes that of class 1; of more the mean over the classes that are true of
+    a review or said of one.
+
+    >>> f1(np.array([[8, 2], [1, 9]])) == 18 / 21
+    True
+    """
+    right, both = np.diag(confusion), confusion.sum(axis=0) + confusion.sum(axis=1)
+    each = 2 * right / np.maximum(both, 1)
+    if len(confusion) == 2:
+        return float(each[1])
+    return float(each[both > 0].mean())
+
+
+def brier(chance: np.ndarray, labels: np.ndarray) -> float:
+    """The mean squared distance of ``chance [N, C]`` from what came true, by review.
+
+    It is summed over the classes: 0 at best, 2 at worst (Brier, 1950).
+
+    >>> brier(np.array([[0.5, 0.5], [0.0, 1.0]]), np.array([1, 1]))
+    0.25
+    """
+    came_true = np.eye(chance.shape[1])[labels]
+    return float(((chance - came_true) ** 2).sum(axis=1).mean())
+
+
 def roc(positive: np.ndarray, score: np.ndarray) -> Curve | None:
     """The share of positives found over the share of negatives taken for positive.
 

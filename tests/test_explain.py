@@ -6,13 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from trained import TEXTS, make_trained
+from trained import TEXTS, make_predictor
 
 from lstm_jax.cells import CELLS
 from lstm_jax.data.ngrams import find_ngrams
 from lstm_jax.data.tokenizer import UNKNOWN_ID, truncate
 from lstm_jax.explain import (
-    explain,
     gates,
     occlusion,
     occlusions,
@@ -20,8 +19,8 @@ from lstm_jax.explain import (
     running_logits,
     word_logits,
 )
+from lstm_jax.explain_run import explain
 from lstm_jax.explanations import load_explanations, save_explanations
-from lstm_jax.inference import Predictor
 from lstm_jax.unroll import unroll
 
 KINDS = {
@@ -38,13 +37,12 @@ KINDS = {
 
 @pytest.fixture(scope="module", params=KINDS)
 def predictor(request):
-    # A batch that cannot be split over the devices: one device compiles faster.
-    return Predictor(make_trained(**KINDS[request.param]), batch_size=11)
+    return make_predictor(**KINDS[request.param])
 
 
 @functools.cache
 def jitted(predictor):
-    return jax.jit(predictor.trained.model.apply)
+    return jax.jit(predictor.trained.module.apply)
 
 
 def by_hand(predictor, ids):
@@ -93,7 +91,7 @@ def test_probabilities_and_predictions_are_of_the_logits(predictor):
 
 
 def test_no_texts_and_empty_texts(predictor):
-    assert predictor.logits([]).shape == (0, predictor.trained.model.num_logits)
+    assert predictor.logits([]).shape == (0, predictor.trained.module.num_logits)
     near(predictor.logits([""])[0], by_hand(predictor, np.zeros(0, np.int32)))
     assert occlusions(predictor, []) == []
     assert occlusion(predictor, "").effects.shape[0] == 0
@@ -101,7 +99,7 @@ def test_no_texts_and_empty_texts(predictor):
 
 def test_few_shapes_are_compiled(predictor):
     predictor.logits([" ".join(["film"] * n) for n in range(0, 60, 3)])
-    assert predictor._apply._cache_size() <= 2
+    assert predictor._logits._cache_size() <= 2
 
 
 @pytest.mark.parametrize("text", TEXTS)

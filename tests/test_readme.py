@@ -26,7 +26,7 @@ def published_table():
     return script("published_table")
 
 
-@pytest.mark.parametrize("name", ["results_table", "published_table"])
+@pytest.mark.parametrize("name", ["results_table", "published_table", "speed_table"])
 def test_the_tables_in_the_readme_are_those_of_the_results(name):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert script(name).insert(text) == text, f"run python benchmarks/{name}.py"
@@ -64,6 +64,15 @@ def test_the_table_has_a_row_for_every_result(results_table):
 def test_every_file_that_the_readme_links_to_exists():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     targets = [part.split(")")[0] for part in text.split("](")[1:]]
-    local = [t for t in targets if not t.startswith("http")]
+    local = [t for t in targets if not t.startswith(("http", "#"))]
     assert local
     assert [t for t in local if not (ROOT / t).exists()] == []
+
+
+def test_every_heading_that_the_readme_links_to_exists():
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    titles = [line.lstrip("# ").lower() for line in lines if line.startswith("#")]
+    names = {title.replace(" ", "-").replace(",", "") for title in titles}
+    targets = [p.split(")")[0] for line in lines for p in line.split("](#")[1:]]
+    assert targets
+    assert [target for target in targets if target not in names] == []

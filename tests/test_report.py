@@ -329,6 +329,19 @@ def test_a_browser_shows_it_on_any_screen(report, browser, tmp_path):
     assert styles == ["solid", "dashed"]
 
 
+def test_a_browser_runs_nothing_of_a_review(report, browser, tmp_path):
+    script = "<script>document.title = 'attacked'</script>"
+    image = "<img src=x onerror=\"document.title = 'attacked'\">"
+    text = f"A film. {script} {image} </pre></details></body>"
+    report(classes=2, text=text, dataset=script, command=image)
+    browser.open((tmp_path / "report.html").as_uri(), width=1280)
+    assert browser.value("document.title") != "attacked"
+    assert browser.value("document.querySelectorAll('img[onerror]').length") == 0
+    shown = browser.value("document.body.textContent")
+    assert shown.count("document.title = 'attacked'") > 20
+    assert browser.complaints() == []
+
+
 def test_the_browser_test_sees_what_it_looks_for(browser, tmp_path):
     page = tmp_path / "bad.html"
     page.write_text("<div style='width: 900px'>x</div><script>nothing()</script>")

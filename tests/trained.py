@@ -5,8 +5,10 @@ import numpy as np
 
 from lstm_jax.data.corpus import Reviews
 from lstm_jax.data.datasets import learn_text
-from lstm_jax.inference import Trained
+from lstm_jax.inference import Predictor
+from lstm_jax.loaded import About
 from lstm_jax.models.build import build_classifier, example_inputs
+from lstm_jax.trained import Trained
 from lstm_jax.training.config import default_config, from_dict
 
 TEXTS = [
@@ -45,4 +47,18 @@ def make_trained(**settings):
     # Larger than they begin: n-grams begin at 0, and say nothing.
     params = jax.tree.map(lambda x: 2 * x + 0.1, params)
     names = ("bad", "good", "mixed")[: max(2, num_classes)]
-    return Trained(config, text, model, jax.device_get(params), names)
+    about = About(names, config.name, "made_up", "made up")
+    return Trained(config, text, model, jax.device_get(params), about)
+
+
+class Known(Predictor):
+    """A predictor whose model can be looked at."""
+
+    def __init__(self, trained, **settings):
+        self.trained = trained
+        super().__init__(trained.loaded(), **settings)
+
+
+def make_predictor(*, batch_size=11, **settings):
+    """A predictor of one; a batch that is not split over devices compiles faster."""
+    return Known(make_trained(**settings), batch_size=batch_size)

@@ -37,7 +37,11 @@ _MOST_CLASSES = 6
 
 
 def draw_gates(
-    short: Reading, summary: dict[str, Any], label_names: list[str]
+    short: Reading,
+    summary: dict[str, Any],
+    label_names: list[str],
+    *,
+    of: str = "one validation review",
 ) -> Figure:
     """Heat maps of gates and states, a column a word, below the running probability.
 
@@ -45,12 +49,13 @@ def draw_gates(
       short: how the review was read.
       summary: what ``summary.json`` holds.
       label_names: one name a class.
+      of: what was read, for the title.
     """
     shown = [name for name in _NAMES if name in short.gates]
     figure = new_figure(height=3.6 + 1.45 * len(shown))
     heights = [1.2, *[1.0] * len(shown)]
     axes = figure.subplots(1 + len(shown), 1, sharex=True, height_ratios=heights)
-    set_title(figure, "First layer, forward, over one validation review", summary)
+    set_title(figure, f"First layer, forward, over {of}", summary)
     words = short.words[:_MOST_WORDS]
     _draw_running(axes[0], short.logits[: len(words)], label_names)
     # The same order in every panel: units that end up alike lie together.

@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -109,3 +110,11 @@ def save(figure: Figure, path: Path) -> Path:
     FigureCanvasAgg(figure)
     figure.savefig(path, dpi=_DPI, facecolor="white")
     return path
+
+
+def to_png(figure: Figure) -> bytes:
+    """``figure`` as PNG, for a page."""
+    FigureCanvasAgg(figure)
+    data = BytesIO()
+    figure.savefig(data, format="png", dpi=_DPI, facecolor="white")
+    return data.getvalue()

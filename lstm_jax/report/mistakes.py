@@ -85,17 +85,27 @@ def mark(text: str, occlusion: Occlusion, one: int, other: int) -> str:
       other: the class whose words are marked ``n``.
     """
     wide = scores(occlusion.effects)
-    effects = wide[:, one] - wide[:, other]
+    return mark_words(text, occlusion.spans, wide[:, one] - wide[:, other])
+
+
+def mark_words(text: str, spans: np.ndarray, effects: np.ndarray) -> str:
+    """``text`` as HTML, each word marked by its effect.
+
+    Args:
+      text: all of it is escaped.
+      spans: int ``[T, 2]``, where each word stands.
+      effects: ``[T]``; NaN for what is cut away.
+    """
     highest = np.nanmax(np.abs(effects), initial=0.0)
     parts, end = [], 0
     for is_cut, group in groupby(range(len(effects)), lambda n: np.isnan(effects[n])):
         tokens = list(group)
         if is_cut:
             parts.append(f'<span class="soft"> [… {len(tokens):,} tokens …] </span>')
-            end = int(occlusion.spans[tokens[-1], 1])
+            end = int(spans[tokens[-1], 1])
             continue
         for n in tokens:
-            start, stop = occlusion.spans[n].tolist()
+            start, stop = spans[n].tolist()
             if start == stop:
                 continue  # a line break: part of what stands between two words
             parts.append(_between(text[end:start]))

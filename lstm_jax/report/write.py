@@ -4,7 +4,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from lstm_jax.explain import explain_run
+from lstm_jax.explain_run import explain_run
 from lstm_jax.explanations import Explanations
 from lstm_jax.plots import draw_findings, load_findings
 from lstm_jax.report.captions import picture

@@ -5,28 +5,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lstm_jax import CELLS, bidirectional, one_way, stack
+from lstm_jax import CELLS, bidirectional, convert, lstmp, one_way, stack
 
 torch = pytest.importorskip("torch", reason="PyTorch is an optional peer")
 
 STEPS, BATCH, INPUT, HIDDEN = 6, 4, 3, 5
 LENGTHS = (4, STEPS, 1, 3)  # torch takes no length 0
-TORCH = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "rnn": torch.nn.RNN}
+KINDS = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN"}
 
 
 def to_numpy(tensor):
     return tensor.detach().numpy()
-
-
-def convert(cell, w_ih, w_hh, b_ih, b_hh):
-    """torch's weights of one direction in our layout."""
-    params = {"w_ih": w_ih.T, "w_hh": w_hh.T, "b": b_ih + b_hh}
-    if cell == "gru":
-        inside = slice(2 * HIDDEN, None)  # b_hn: multiplied by the reset gate
-        b = params["b"].copy()
-        b[inside] = b_ih[inside]
-        params |= {"b": b, "b_hn": b_hh[inside]}
-    return params
 
 
 def expected_grads(cell, w_ih, w_hh, b_ih, b_hh):
@@ -37,15 +26,15 @@ def expected_grads(cell, w_ih, w_hh, b_ih, b_hh):
     return grads
 
 
-def collect(cell, module, read, make):
-    """``make`` on the arrays of each layer and direction, as a stack's params."""
+def collect_grads(cell, module):
+    """The gradients of each layer and direction, as a stack's params."""
     params = {}
     for n in range(module.num_layers):
         ways = [
-            make(
+            expected_grads(
                 cell,
                 *(
-                    read(getattr(module, f"{name}_l{n}{suffix}"))
+                    getattr(module, f"{name}_l{n}{suffix}").grad.numpy()
                     for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
                 ),
             )
@@ -78,10 +67,12 @@ def assert_close(got, expected):
 
 @pytest.mark.parametrize("num_layers", [1, 2, 3])
 @pytest.mark.parametrize("both", [False, True], ids=["one way", "both ways"])
-@pytest.mark.parametrize("cell", TORCH)
+@pytest.mark.parametrize("cell", KINDS)
 def test_equals_torch(cell, both, num_layers):
     torch.manual_seed(num_layers)
-    module = TORCH[cell](INPUT, HIDDEN, num_layers, bidirectional=both)
+    module = getattr(torch.nn, KINDS[cell])(
+        INPUT, HIDDEN, num_layers, bidirectional=both
+    )
     make_layer = bidirectional if both else one_way
     layer = stack([make_layer(CELLS[cell](HIDDEN))] * num_layers)
 
@@ -116,12 +107,58 @@ def test_equals_torch(cell, both, num_layers):
         grad = jax.grad(loss, argnums=(0, 1, 2), has_aux=True)
         return grad(params, starts, xs)
 
-    params = collect(cell, module, to_numpy, convert)
+    params = convert.from_torch(KINDS[cell], module.state_dict())
     grads, got = run(params, starts, to_numpy(xs))
     assert_close(got, expected)
     of_params, of_starts, of_xs = grads
-    expected = collect(cell, module, lambda w: w.grad.numpy(), expected_grads)
-    assert_close(of_params, expected)
+    assert_close(of_params, collect_grads(cell, module))
     assert_close(of_xs, xs.grad.numpy())
     for n in range(fields):
         assert_close(np.stack(of_starts[n::fields]), carry[n].grad.numpy())
+
+
+@pytest.mark.parametrize("kind", KINDS.values())
+def test_torch_computes_the_same_from_our_weights(kind):
+    build = {name: cell for cell, name in KINDS.items()}[kind]
+    layer = stack([bidirectional(CELLS[build](HIDDEN))] * 2)
+    params = layer.init(jax.random.key(0), INPUT)
+    module = getattr(torch.nn, kind)(INPUT, HIDDEN, 2, bidirectional=True)
+    state = convert.to_torch(kind, params)
+    module.load_state_dict({name: torch.tensor(w) for name, w in state.items()})
+    xs = torch.randn(STEPS, BATCH, INPUT)
+    _, ys = layer.apply(params, to_numpy(xs))
+    assert_close(ys, to_numpy(module(xs)[0]))
+
+
+@pytest.mark.parametrize("both", [False, True], ids=["one way", "both ways"])
+def test_a_projection_is_torchs_proj_size(both):
+    torch.manual_seed(0)
+    module = torch.nn.LSTM(INPUT, HIDDEN, 2, bidirectional=both, proj_size=2)
+    build = bidirectional if both else one_way
+    layer = stack([build(lstmp(HIDDEN, projection_size=2))] * 2)
+    params = convert.from_torch("LSTM", module.state_dict())
+    xs = torch.randn(STEPS, BATCH, INPUT)
+    packed = torch.nn.utils.rnn.pack_padded_sequence(
+        xs, torch.tensor(LENGTHS), enforce_sorted=False
+    )
+    expected, (h, c) = module(packed)
+    expected, _ = torch.nn.utils.rnn.pad_packed_sequence(expected, total_length=STEPS)
+    carry, ys = layer.apply(params, to_numpy(xs), lengths=jnp.array(LENGTHS))
+    assert_close(ys, to_numpy(expected))
+    leaves = jax.tree.leaves(carry)
+    assert_close(np.stack(leaves[0::2]), to_numpy(c))
+    assert_close(np.stack(leaves[1::2]), to_numpy(h))
+    state = convert.to_torch("LSTM", params)
+    module.load_state_dict({name: torch.tensor(w) for name, w in state.items()})
+    again, _ = torch.nn.utils.rnn.pad_packed_sequence(
+        module(packed)[0], total_length=STEPS
+    )
+    assert_close(to_numpy(again), to_numpy(expected))
+
+
+def test_a_module_inside_a_model_is_found_by_its_prefix():
+    model = torch.nn.ModuleDict({"encoder": torch.nn.LSTM(INPUT, HIDDEN, bias=False)})
+    state = model.state_dict()
+    params = convert.from_torch("LSTM", state, prefix="encoder.")["layer_0"]
+    np.testing.assert_array_equal(params["w_ih"].T, state["encoder.weight_ih_l0"])
+    assert not params["b"].any()

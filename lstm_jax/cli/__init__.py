@@ -1,0 +1,1 @@
+"""The command ``lstm-jax``: a file for each subcommand."""

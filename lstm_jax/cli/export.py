@@ -1,0 +1,25 @@
+"""``lstm-jax export``: one file that predicts without the code that trained it."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from lstm_jax.export import PLATFORMS, export_model
+from lstm_jax.export_onnx import export_onnx
+from lstm_jax.trained import load_trained
+
+
+def run(options: argparse.Namespace) -> None:
+    """Write the file and say where it is."""
+    path = Path(options.output).expanduser()
+    export, what_for = _EXPORTS[options.format]
+    export(load_trained(Path(options.workdir).expanduser()), path)
+    print(
+        f"{path}: {path.stat().st_size / 1e6:.1f} MB, for {what_for}", file=sys.stderr
+    )
+
+
+_EXPORTS = {
+    "stablehlo": (export_model, f"lstm-jax --model on {', '.join(PLATFORMS)}"),
+    "onnx": (export_onnx, "ONNX runtimes"),
+}

@@ -1,0 +1,40 @@
+"""Where ``lstm-jax`` begins and ends: flags, errors, exit status.
+
+Nothing heavy is imported before it is known what to do.
+"""
+
+import importlib
+import os
+import sys
+
+from lstm_jax.cli.parser import make_parser
+from lstm_jax.errors import UserError
+from lstm_jax.host import prepare_host
+
+_INTERRUPTED, _BROKEN_PIPE = 130, 141  # as a shell reports the two signals
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; 0 on success, 2 after a user's mistake.
+
+    Args:
+      argv: the flags; None takes those of the process, and prepares it first.
+    """
+    try:
+        options = make_parser().parse_args(argv)
+        if argv is None and options.prepare_host:
+            prepare_host()
+        command = importlib.import_module(f"lstm_jax.cli.{options.command}")
+        command.run(options)
+        sys.stdout.flush()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Whoever reads has enough; what is still to be flushed goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
+    return 0

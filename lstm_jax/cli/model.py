@@ -1,0 +1,43 @@
+"""The model that a command line names, and asking it many texts."""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from lstm_jax.inference import Predictor
+
+# Texts that are judged together, and how many times so many at once: some become
+# numbers while others are computed.
+_PART, _AT_ONCE = 1024, 2
+# Fewer are done before a bar could be read.
+_FEWEST_FOR_BAR = 512
+
+
+def load_predictor(options: argparse.Namespace) -> Predictor:
+    """Load what ``--workdir`` or ``--model`` names."""
+    if options.model:
+        return Predictor.from_file(Path(options.model).expanduser())
+    return Predictor.from_workdir(Path(options.workdir).expanduser())
+
+
+def judge(
+    predictor: Predictor, texts: list[str]
+) -> Iterator[tuple[list[str], np.ndarray]]:
+    """Give texts and their logits, in order, part by part; a bar on stderr."""
+    parts = [texts[n : n + _PART] for n in range(0, len(texts), _PART)]
+    show = len(texts) >= _FEWEST_FOR_BAR and sys.stderr.isatty()
+    pool = ThreadPoolExecutor(_AT_ONCE)
+    try:
+        with tqdm(total=len(texts), unit=" texts", disable=not show) as bar:
+            for part, logits in zip(
+                parts, pool.map(predictor.logits, parts), strict=True
+            ):
+                yield part, logits
+                bar.update(len(part))
+    finally:
+        pool.shutdown(cancel_futures=True)

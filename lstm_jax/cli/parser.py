@@ -1,0 +1,138 @@
+"""The flags of ``lstm-jax``; only the standard library is imported."""
+
+import argparse
+from typing import Any, NoReturn
+
+from lstm_jax.version import __version__
+
+_MODEL = "--workdir runs/lstm"
+
+
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with status 2."""
+        self.exit(2, f"error: {' '.join(message.split())}; see {self.prog} --help\n")
+
+
+def make_parser() -> Parser:
+    """All subcommands."""
+    parser = Parser(
+        prog="lstm-jax",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Use a classifier that train.py has trained.",
+        epilog=f"example:\n  lstm-jax predict {_MODEL} 'A film I will not forget.'",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    parser.add_argument(
+        "--no-prepare-host",
+        action="store_false",
+        dest="prepare_host",
+        help="on CPU: do not restart with one device a core and a fit allocator",
+    )
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=Parser
+    )
+    for add in (_predict, _evaluate, _explain, _export, _report, _serve):
+        add(commands)
+    return parser
+
+
+def _command(commands: Any, name: str, what: str, example: str) -> Parser:
+    return commands.add_parser(
+        name,
+        help=what,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=f"{what[0].upper()}{what[1:]}.",
+        epilog=f"example:\n  lstm-jax {name} {example}",
+    )
+
+
+def _add_model(parser: Parser) -> None:
+    """Where the model is."""
+    model = parser.add_mutually_exclusive_group(required=True)
+    model.add_argument("--workdir", metavar="DIR", help="the folder of a run")
+    model.add_argument("--model", metavar="FILE", help="what lstm-jax export wrote")
+
+
+def _add_workdir(parser: Parser) -> None:
+    parser.add_argument(
+        "--workdir", metavar="DIR", required=True, help="the folder of a run"
+    )
+
+
+def _predict(commands: Any) -> None:
+    example = f"{_MODEL} --file reviews.csv --format csv > judged.csv"
+    parser = _command(commands, "predict", "classify texts", example)
+    _add_model(parser)
+    parser.add_argument(
+        "texts", nargs="*", metavar="TEXT", help="without any: one a line from stdin"
+    )
+    parser.add_argument(
+        "--file", metavar="FILE", help=".csv, .tsv, .jsonl, or .txt with a text a line"
+    )
+    parser.add_argument("--text-column", metavar="NAME", default="text")
+    parser.add_argument(
+        "--format",
+        choices=("text", "json", "csv"),
+        default="text",
+        help="json has an object a line",
+    )
+
+
+def _evaluate(commands: Any) -> None:
+    example = f"{_MODEL} --data reviews.tsv"
+    parser = _command(commands, "evaluate", "judge a model by labelled texts", example)
+    _add_model(parser)
+    parser.add_argument(
+        "--data", metavar="FILE", required=True, help=".csv, .tsv or .jsonl"
+    )
+    parser.add_argument("--text-column", metavar="NAME", default="text")
+    parser.add_argument("--label-column", metavar="NAME", default="label")
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+
+
+def _explain(commands: Any) -> None:
+    example = f"{_MODEL} 'Not bad at all.' --html why.html"
+    parser = _command(commands, "explain", "show what each word does", example)
+    _add_model(parser)
+    parser.add_argument("text", metavar="TEXT", help="- reads it from stdin")
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument(
+        "--html", metavar="FILE", help="write a page too, with the gates"
+    )
+
+
+def _export(commands: Any) -> None:
+    example = f"{_MODEL} --output model.zip"
+    parser = _command(
+        commands, "export", "write a model to one file, for use without Flax", example
+    )
+    _add_workdir(parser)
+    parser.add_argument("--output", metavar="FILE", required=True)
+    parser.add_argument("--format", choices=("stablehlo", "onnx"), default="stablehlo")
+
+
+def _report(commands: Any) -> None:
+    parser = _command(commands, "report", "write report.html again", _MODEL)
+    _add_workdir(parser)
+
+
+def _serve(commands: Any) -> None:
+    example = f"{_MODEL} --port 8000"
+    parser = _command(
+        commands, "serve", "show a page, and answer JSON, on this machine", example
+    )
+    _add_model(parser)
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="default: this machine alone is answered"
+    )
+    parser.add_argument("--port", type=_port, default=8000, help="0: any free one")
+
+
+def _port(text: str) -> int:
+    """A number that a port can have."""
+    if not (text.isdecimal() and int(text) < 1 << 16):
+        raise argparse.ArgumentTypeError(f"expected 0 to 65535, got {text!r}")
+    return int(text)

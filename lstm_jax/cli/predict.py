@@ -1,0 +1,108 @@
+"""``lstm-jax predict``: what a model says of texts."""
+
+import argparse
+import csv
+import json
+import sys
+import textwrap
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from lstm_jax.cli.marks import printable
+from lstm_jax.cli.model import judge, load_predictor
+from lstm_jax.data.texts import read_lines, read_texts
+from lstm_jax.errors import UserError
+from lstm_jax.measures import probabilities
+
+_WIDTH = 60  # of a text in a line
+
+
+class Judged(NamedTuple):
+    """One text, and the probability of each class by its name."""
+
+    text: str
+    chances: dict[str, float]
+
+    @property
+    def label(self) -> str:
+        """The likeliest class."""
+        return max(self.chances, key=lambda name: self.chances[name])
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print what is said of each text, in the order of the texts."""
+    texts = _read(options)
+    predictor = load_predictor(options)
+    write = _WRITERS[options.format](predictor.label_names)
+    for part, logits in judge(predictor, texts):
+        for text, chances in zip(part, probabilities(logits), strict=True):
+            write(Judged(text, _by_name(predictor.label_names, chances)))
+
+
+def _by_name(names: tuple[str, ...], chances: np.ndarray) -> dict[str, float]:
+    return dict(zip(names, map(float, chances), strict=True))
+
+
+def _read(options: argparse.Namespace) -> list[str]:
+    """The texts of the command line, else of a file, else of standard input."""
+    if options.texts and options.file:
+        raise UserError("predict: expected texts or --file, got both")
+    if options.texts:
+        return options.texts
+    if options.file:
+        return read_texts(options.file, options.text_column)
+    if sys.stdin.isatty():
+        print(
+            "One text a line; an empty one is left out. Ctrl-D ends.", file=sys.stderr
+        )
+    return read_lines(sys.stdin)
+
+
+def _text_writer(names: tuple[str, ...]) -> Callable[[Judged], None]:
+    """Label, probability and the beginning of the text, in columns."""
+    width = max(map(len, names))
+
+    def write(judged: Judged) -> None:
+        """One line."""
+        chance = f"{judged.chances[judged.label]:.1%}"
+        begins = textwrap.shorten(judged.text, _WIDTH, placeholder=" …")
+        print(f"{judged.label:<{width}}  {chance:>6}  {printable(begins)}")
+
+    return write
+
+
+def _json_writer(names: tuple[str, ...]) -> Callable[[Judged], None]:
+    """An object a line."""
+    del names
+
+    def write(judged: Judged) -> None:
+        """One line."""
+        values = {
+            "text": judged.text,
+            "label": judged.label,
+            "probability": judged.chances[judged.label],
+            "probabilities": judged.chances,
+        }
+        print(json.dumps(values))
+
+    return write
+
+
+def _csv_writer(names: tuple[str, ...]) -> Callable[[Judged], None]:
+    """A header, then a row for each text."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    chances = [f"p({name})" for name in names]
+    writer.writerow(["text", "label", "probability", *chances])
+
+    def write(judged: Judged) -> None:
+        """One row."""
+        text = judged.text.encode("utf-8", "replace").decode("utf-8")
+        best = judged.chances[judged.label]
+        writer.writerow([text, judged.label, best, *judged.chances.values()])
+
+    return write
+
+
+_WRITERS = {"text": _text_writer, "json": _json_writer, "csv": _csv_writer}

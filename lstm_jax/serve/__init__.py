@@ -1,0 +1,1 @@
+"""A page and a JSON interface to one model, for this machine."""

@@ -1,0 +1,162 @@
+"""The application: which address answers what."""
+
+import asyncio
+import base64
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from lstm_jax.explain import explain_text
+from lstm_jax.inference import Predictor
+from lstm_jax.measures import probabilities
+from lstm_jax.serve.batcher import Batcher, BusyError
+from lstm_jax.serve.guard import LOOPBACK, Guard
+from lstm_jax.serve.requests import one_or_many, one_text, read_json
+
+logger = logging.getLogger(__name__)
+
+_PAGE = Path(__file__).parent / "page"
+_FILES = {"/": "index.html", "/page.css": "page.css", "/page.js": "page.js"}
+# Explanations that may wait: each takes about a second.
+_MOST_EXPLAINING = 16
+# The range that a gate or state is drawn in, where it has one.
+_RANGES = {**dict.fromkeys("iforz", (0.0, 1.0)), **dict.fromkeys("ghn", (-1.0, 1.0))}
+
+
+def make_app(predictor: Predictor, host: str = "127.0.0.1") -> Starlette:
+    """The application that serves one model.
+
+    Args:
+      predictor: the model.
+      host: the address that it is served on; on one of this machine alone it
+        answers to the names of this machine alone.
+    """
+    service = _Service(predictor)
+    routes = [
+        *(Route(path, _file(name)) for path, name in _FILES.items()),
+        Route("/health", service.health),
+        Route("/predict", service.predict, methods=["POST"]),
+        Route("/explain", service.explain, methods=["POST"]),
+    ]
+    names = LOOPBACK if _is_loopback(host) else frozenset()
+    return Starlette(
+        routes=routes,
+        middleware=[Middleware(Guard, names=names)],
+        exception_handlers={
+            HTTPException: _refuse,
+            BusyError: _busy,
+            Exception: _failed,
+        },
+        lifespan=service.lifespan,
+    )
+
+
+class _Service:
+    """One model, and who waits for it."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self._predictor = predictor
+        self._logits = Batcher(predictor.logits)
+        self._explaining = 0
+        self._one_at_a_time = asyncio.Lock()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        """While the application runs."""
+        del app
+        # Compiled before anybody asks, if nobody asks at once.
+        warming = asyncio.create_task(asyncio.to_thread(self._predictor.warm_up))
+        answering = asyncio.create_task(self._logits.run())
+        yield
+        answering.cancel()
+        await asyncio.gather(answering, warming, return_exceptions=True)
+
+    async def health(self, request: Request) -> Response:
+        """Whether it answers, and what it is."""
+        del request
+        about = self._predictor.loaded.about._asdict()
+        return JSONResponse({"status": "ok", **about})
+
+    async def predict(self, request: Request) -> Response:
+        """Classify one text or many."""
+        values = await read_json(request)
+        texts = one_or_many(values)
+        logits = await self._logits(texts)
+        found = [self._describe(chances) for chances in probabilities(logits)]
+        return JSONResponse(found[0] if "text" in values else {"predictions": found})
+
+    async def explain(self, request: Request) -> Response:
+        """Explain one text."""
+        text = one_text(await read_json(request))
+        if self._explaining >= _MOST_EXPLAINING:
+            raise BusyError
+        self._explaining += 1
+        try:
+            async with self._one_at_a_time:
+                if await request.is_disconnected():  # typed on meanwhile
+                    return Response(status_code=499)
+                return JSONResponse(await asyncio.to_thread(self._explain, text))
+        finally:
+            self._explaining -= 1
+
+    def _explain(self, text: str) -> dict[str, Any]:
+        found = explain_text(self._predictor, text)
+        gates = {name: _picture(name, x) for name, x in found.reading.gates.items()}
+        return {**found.to_json(self._predictor.label_names), "gates": gates}
+
+    def _describe(self, chances: np.ndarray) -> dict[str, Any]:
+        names, best = self._predictor.label_names, int(chances.argmax())
+        return {
+            "label": names[best],
+            "probability": float(chances[best]),
+            "probabilities": dict(zip(names, chances.tolist(), strict=True)),
+        }
+
+
+def _picture(name: str, values: np.ndarray) -> dict[str, Any]:
+    """``values [T, H]`` in 256 steps from ``low`` to ``high``, a byte each."""
+    top = float(np.abs(values).max(initial=1e-6))
+    low, high = _RANGES.get(name, (-top, top))
+    steps = np.clip((values - low) / (high - low) * 255, 0, 255).round()
+    data = base64.b64encode(steps.astype(np.uint8).tobytes()).decode("ascii")
+    return {"low": low, "high": high, "units": values.shape[1], "values": data}
+
+
+def _file(name: str) -> Any:
+    async def send(request: Request) -> Response:
+        """A file of the page."""
+        del request
+        return FileResponse(_PAGE / name)
+
+    return send
+
+
+def _is_loopback(host: str) -> bool:
+    return host in {"localhost", "::1"} or host.startswith("127.")
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    del request
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+
+async def _busy(request: Request, error: Exception) -> Response:
+    del request, error
+    problem = {"error": "too many texts are waiting; try again"}
+    return JSONResponse(problem, 503, {"retry-after": "1"})
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    logger.error("%s failed", request.url.path, exc_info=error)
+    return JSONResponse({"error": "this went wrong here, not there"}, 500)

@@ -1,0 +1,101 @@
+"""What a run has learned, read from its folder."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from lstm_jax.data.datasets import Text, load_text
+from lstm_jax.errors import UserError
+from lstm_jax.loaded import About, Loaded
+from lstm_jax.models.build import build_classifier, example_inputs
+from lstm_jax.models.classifier import TextClassifier
+from lstm_jax.programs import make_programs
+from lstm_jax.training.checkpoints import check_like, read_best
+from lstm_jax.training.config import Config, from_dict
+from lstm_jax.training.state import PyTree
+from lstm_jax.training.workdir import Workdir, read_json
+
+
+class Trained(NamedTuple):
+    """What a run has learned.
+
+    Attributes:
+      config: its settings.
+      text: how a text becomes numbers.
+      module: the classifier.
+      params: the best parameters.
+      about: its classes and where it comes from.
+    """
+
+    config: Config
+    text: Text
+    module: TextClassifier
+    params: PyTree
+    about: About
+
+    def loaded(self) -> Loaded:
+        """What a ``Predictor`` asks."""
+        data = self.config.data
+        return Loaded(
+            programs=make_programs(self.module),
+            params=self.params,
+            text=self.text,
+            max_length=data.max_length,
+            truncate=data.truncate,
+            num_logits=self.module.num_logits,
+            about=self.about,
+        )
+
+
+def load_trained(path: Path) -> Trained:
+    """Read what a run has learned from its folder.
+
+    Raises:
+      UserError: the folder does not hold a run with a checkpoint.
+    """
+    workdir = Workdir(path)
+    if not workdir.config.exists():
+        raise UserError(f"{path}: expected the folder of a run, got no config.json")
+    config = from_dict(read_json(workdir.config))
+    params = read_best(workdir.checkpoints)
+    num_logits = _num_logits(params, workdir)
+    text = load_text(path, num_logits)
+    if text is None:
+        raise UserError(f"{path}: expected the folder of a run, got no tokenizer.json")
+    about = _about(config, workdir, num_logits)
+    module = build_classifier(
+        config.model,
+        vocab_size=text.tokenizer.get_vocab_size(),
+        num_classes=len(about.label_names),
+        num_ngrams=len(text.ngrams.keys),
+    )
+    init = partial(module.init, jax.random.key(0))
+    like = jax.eval_shape(init, *example_inputs(module))["params"]
+    check_like(params, like, where=str(workdir.checkpoints), name="best")
+    return Trained(config, text, module, params, about)
+
+
+def _num_logits(params: PyTree, workdir: Workdir) -> int:
+    try:
+        return len(params["logits"]["bias"])
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f"{workdir.checkpoints}: expected best/logits/bias, got a checkpoint "
+            "without it"
+        ) from error
+
+
+def _about(config: Config, workdir: Workdir, num_logits: int) -> About:
+    """As the summary has it; without names of classes while there is none."""
+    summary: dict[str, Any] = {}
+    if workdir.summary.exists():
+        summary = read_json(workdir.summary)
+    numbers = [str(number) for number in range(max(num_logits, 2))]
+    return About(
+        label_names=tuple(summary.get("label_names", numbers)),
+        name=config.name,
+        dataset=summary.get("dataset", config.data.source),
+        notice=summary.get("notice", ""),
+    )

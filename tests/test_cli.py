@@ -1,0 +1,286 @@
+"""The command lstm-jax, on an exported model."""
+
+import csv
+import io
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from trained import TEXTS, make_trained
+
+from lstm_jax import load
+from lstm_jax.cli import model as cli_model
+from lstm_jax.cli.main import main
+from lstm_jax.cli.marks import printable
+from lstm_jax.export import export_model
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module", params=[1, 0], ids=["two classes", "three classes"])
+def model(request, tmp_path_factory):
+    path = tmp_path_factory.mktemp("cli") / "model.zip"
+    settings = {"model.num_logits": request.param, "model.cell": "rnn"}
+    export_model(make_trained(**settings, **{"model.bidirectional": False}), path)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def one_model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("cli") / "model.zip"
+    settings = {"model.cell": "rnn", "model.bidirectional": False}
+    export_model(make_trained(**settings), path)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def expected(model):
+    return load(model).probabilities(TEXTS)
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command in this process: its status, stdout and stderr."""
+
+    def run(*argv):
+        try:
+            status = main([*map(str, argv)])
+        except SystemExit as stopped:
+            status = stopped.code
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def process(*argv, **how):
+    """Run a command in a process of its own."""
+    command = [sys.executable, "-m", "lstm_jax", *map(str, argv)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    return subprocess.Popen(command, env=environment, **how)
+
+
+def test_json_lines_hold_every_class_in_order(run, model, expected):
+    status, out, err = run("predict", "--model", model, "--format", "json", *TEXTS)
+    assert (status, err) == (0, "")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [row["text"] for row in rows] == TEXTS
+    names = load(model).label_names
+    assert [list(row["probabilities"]) for row in rows] == [list(names)] * len(TEXTS)
+    found = [list(row["probabilities"].values()) for row in rows]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    said = [names[n] for n in expected.argmax(axis=1)]
+    assert [row["label"] for row in rows] == said
+    best = [row["probability"] for row in rows]
+    np.testing.assert_allclose(best, expected.max(axis=1), atol=1e-6)
+
+
+def test_csv_can_be_read_again(run, model, expected):
+    texts = [*TEXTS, 'a "quote",\nand a line']
+    status, out, _ = run("predict", "--model", model, "--format", "csv", *texts)
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert status == 0 and [row["text"] for row in rows] == texts
+    column = f"p({load(model).label_names[1]})"
+    found = [float(row[column]) for row in rows[: len(TEXTS)]]
+    np.testing.assert_allclose(found, expected[:, 1], atol=1e-6)
+
+
+def test_text_is_a_line_each_that_steers_no_terminal(run, model):
+    texts = ["great\nfilm", "\x1b[31mred\x07", "x " * 500, ""]
+    status, out, _ = run("predict", "--model", model, *texts)
+    assert status == 0 and len(out.splitlines()) == 4
+    assert "\x1b" not in out and "\x07" not in out
+    assert max(map(len, out.splitlines())) < 90
+    assert printable("a\n\x1b") == "a\n\N{REPLACEMENT CHARACTER}"
+
+
+@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "txt", "stdin"])
+def test_texts_from_everywhere(kind, run, model, expected, tmp_path, monkeypatch):
+    path = tmp_path / f"reviews.{kind}"
+    flags = ["--file", path, "--text-column", "review"]
+    if kind in ("csv", "tsv"):
+        with path.open("w", newline="") as file:
+            writer = csv.writer(file, delimiter="\t" if kind == "tsv" else ",")
+            writer.writerows([["id", "review"], *enumerate(TEXTS)])
+    elif kind == "jsonl":
+        path.write_text("".join(json.dumps({"review": t}) + "\n" for t in TEXTS))
+    elif kind == "txt":
+        path.write_text("\n\n".join(TEXTS))
+    else:
+        monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(TEXTS)))
+        flags = []
+    status, out, _ = run("predict", "--model", model, "--format", "json", *flags)
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert status == 0
+    assert [row["text"].strip() for row in rows] == [text.strip() for text in TEXTS]
+    best = [row["probability"] for row in rows]
+    np.testing.assert_allclose(best, expected.max(axis=1), atol=1e-6)
+
+
+def test_many_texts_keep_their_order(run, model, tmp_path, monkeypatch, expected):
+    monkeypatch.setattr(cli_model, "_PART", 100)
+    order = np.random.default_rng(0).integers(len(TEXTS), size=777)
+    path = tmp_path / "many.jsonl"
+    path.write_text("".join(json.dumps({"text": TEXTS[n]}) + "\n" for n in order))
+    flags = ("--model", model, "--file", path, "--format", "json")
+    status, out, err = run("predict", *flags)
+    found = [json.loads(line)["probability"] for line in out.splitlines()]
+    np.testing.assert_allclose(found, expected[order].max(axis=1), atol=1e-6)
+    assert status == 0 and err == ""  # a bar is for a terminal
+
+
+def test_evaluate(run, model, tmp_path, expected):
+    names, path = load(model).label_names, tmp_path / "reviews.tsv"
+    labels = (expected.argmax(axis=1) + [0, 0, 0, 1, 0]) % len(names)
+    spelled = [names[0].upper(), names[1].title(), *map(str, range(2, 9))]
+    rows = [
+        f"{' '.join(text.split())}\t{spelled[n]}\n"
+        for text, n in zip(TEXTS, labels, strict=True)
+    ]
+    path.write_text("review\tverdict\n" + "".join(rows))
+    flags = ("--model", model, "--data", path)
+    flags += ("--text-column", "review", "--label-column", "verdict")
+    status, out, _ = run("evaluate", *flags, "--format", "json")
+    found = json.loads(out)
+    assert (status, found["count"], found["accuracy"]) == (0, 5, 0.8)
+    assert np.array(found["confusion"]).trace() == 4
+    status, out, _ = run("evaluate", *flags)
+    assert status == 0 and re.search(r"accuracy +80\.00%", out)
+    assert ("F1, macro" in out) == (len(names) > 2)
+    path.write_text("review\tverdict\nfine\tawesome\n")
+    status, out, err = run("evaluate", *flags)
+    assert (status, out) == (2, "")
+    assert "reviews.tsv: expected labels of" in err and "line 2: 'awesome'" in err
+
+
+def test_explain_in_words(run, model, expected):
+    status, out, err = run("explain", "--model", model, TEXTS[1])
+    assert (status, err) == (0, "")
+    assert "\x1b" not in out
+    said = load(model).label_names[int(expected[1].argmax())]
+    assert out.startswith(f"{said}, {expected[1].max():.1%}\n")
+    assert re.search(r"\w\{(\++|-+)\}", out) and "Integrated gradients add up" in out
+
+
+def test_explain_as_json_and_as_a_page(run, model, tmp_path, expected):
+    text = "A great <b>film</b>, & awful"
+    page = tmp_path / "why.html"
+    flags = ("--model", model, "--format", "json", "--html", page)
+    status, out, err = run("explain", *flags, text)
+    found = json.loads(out)
+    assert status == 0 and str(page) in err
+    read = [w for w in found["words"] if w["so_far"]]
+    assert read[-1]["so_far"] == pytest.approx(found["probabilities"], abs=1e-6)
+    total = sum(w["gradient"] for w in found["words"]) + found["gradients"]["gap"]
+    assert total == pytest.approx(found["gradients"]["total"], abs=1e-6)
+    html = page.read_text(encoding="utf-8")
+    assert "<b>" not in html and "&lt;" in html and "data:image/png" in html
+    assert "http" not in html.replace("http-equiv", "")
+
+
+def test_explain_in_a_terminal_has_colours(one_model):
+    for wanted in (True, False):
+        variables = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+        variables.pop("NO_COLOR", None)
+        if not wanted:
+            variables["NO_COLOR"] = "1"
+        ours, theirs = pty.openpty()
+        command = [sys.executable, "-m", "lstm_jax", "--no-prepare-host", "explain"]
+        command += ["--model", one_model, "great awful"]
+        done = subprocess.run(command, env=variables, stdout=theirs, timeout=300)
+        os.close(theirs)
+        out = os.read(ours, 1 << 16).decode()
+        os.close(ours)
+        assert done.returncode == 0 and ("\x1b[" in out) == wanted
+
+
+MISTAKES = {
+    "no command": ([], "the following arguments are required: COMMAND"),
+    "another command": (["prdict"], "invalid choice: 'prdict'"),
+    "no model": (
+        ["predict", "x"],
+        "one of the arguments --workdir --model is",
+    ),
+    "both": (["predict", "--workdir", "a", "--model", "b", "x"], "not allowed with"),
+    "no such folder": (["predict", "--workdir", "nowhere", "x"], "got no config.json"),
+    "no such file": (["predict", "--model", "nowhere.zip", "x"], "nowhere.zip"),
+    "texts and a file": (
+        ["predict", "--model", "m.zip", "--file", "a.csv", "x"],
+        "expected texts or --file, got both",
+    ),
+    "another ending": (
+        ["predict", "--model", "m.zip", "--file", "a.xlsx"],
+        "--file: expected a file that ends in",
+    ),
+    "no text": (["explain", "--model", "m.zip"], "arguments are required: TEXT"),
+    "a port that is none": (
+        ["serve", "--model", "m.zip", "--port", "70000"],
+        "expected 0 to 65535, got '70000'",
+    ),
+    "a run to export": (
+        ["export", "--workdir", "nowhere", "--output", "m.zip"],
+        "got no config.json",
+    ),
+    "no finished run": (["report", "--workdir", "nowhere"], "expected a finished run"),
+}
+
+
+@pytest.mark.parametrize("kind", MISTAKES)
+def test_a_mistake_is_one_line(kind, run):
+    argv, message = MISTAKES[kind]
+    status, out, err = run(*argv)
+    assert (status, out) == (2, "")
+    assert err.startswith("error: ") and message in err and err.count("\n") == 1
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys\nfrom lstm_jax.cli.main import main\n"
+        "try:\n  main(['predict', '--help'])\nexcept SystemExit as e: print(e.code)\n"
+        "print([m for m in ('jax', 'numpy', 'tokenizers') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    lines = done.stdout.splitlines()
+    assert lines[-2:] == ["0", "[]"] and "example:" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "command", ["predict", "evaluate", "explain", "export", "report", "serve"]
+)
+def test_every_command_has_an_example(command, run):
+    status, out, _ = run(command, "--help")
+    assert status == 0 and f"example:\n  lstm-jax {command} --workdir" in out
+
+
+@pytest.fixture
+def judging(one_model, tmp_path):
+    """A process that has begun to judge many texts."""
+    path = tmp_path / "many.txt"
+    path.write_text("great film\n" * 50_000)
+    flags = ("--model", one_model, "--file", path, "--format", "json")
+    running = process(
+        *("--no-prepare-host", "predict", *flags),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert running.stdout.readline()
+    yield running
+    running.kill()
+
+
+def test_a_reader_that_has_enough_ends_it_quietly(judging):
+    judging.stdout.close()
+    assert judging.stderr.read() == b""
+    assert judging.wait(300) == 141
+
+
+def test_ctrl_c_ends_it_in_one_line(judging):
+    judging.send_signal(signal.SIGINT)
+    _, err = judging.communicate(timeout=300)
+    assert (judging.returncode, err) == (130, b"Stopped.\n")

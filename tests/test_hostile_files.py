@@ -1,0 +1,199 @@
+"""Files from strangers: no code is run, and nothing huge is allocated."""
+
+import ast
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import tensorstore as ts
+from tokenizers import Tokenizer, models, processors
+
+import lstm_jax
+from lstm_jax import arrays
+from lstm_jax.data.ngrams import NGrams, load_ngrams, save_ngrams
+from lstm_jax.data.tokenizer import load_tokenizer, train_tokenizer
+from lstm_jax.data.word_vectors import read_word_vectors
+from lstm_jax.errors import UserError
+from lstm_jax.explanations import load_explanations
+from lstm_jax.training import checkpoints
+from lstm_jax.training.checkpoints import Checkpoints, Snapshot, read_best
+from lstm_jax.training.predictions import load_predictions
+from lstm_jax.training.progress import Progress
+from lstm_jax.training.state import TrainState
+from lstm_jax.training.workdir import read_json
+
+LOADERS = [load_ngrams, load_predictions, load_explanations]
+GOOD = NGrams(2, 9, np.array([3, 5, 8]), np.array([[0.5], [-1], [2]], np.float32))
+
+
+class Attack:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+def refused(call, *arguments):
+    with pytest.raises(UserError) as error:
+        call(*arguments)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("load", LOADERS)
+def test_nothing_is_unpickled(load, tmp_path):
+    attack = np.array([Attack(tmp_path / "attacked")], object)
+    names = ("order", "base", "keys", "ratios", "val_logits", "word_counts", "words")
+    np.savez(tmp_path / "a.npz", **dict.fromkeys(names, attack))
+    assert "objects, not numbers" in refused(load, tmp_path / "a.npz")
+    (tmp_path / "b.npz").write_bytes(attack.dumps())
+    refused(load, tmp_path / "b.npz")
+    assert not (tmp_path / "attacked").exists()
+    np.load(tmp_path / "a.npz", allow_pickle=True)["keys"]
+    assert (tmp_path / "attacked").exists()  # it does work where it is let
+
+
+def npy(shape, dtype, data):
+    header = str({"descr": dtype, "fortran_order": False, "shape": shape})
+    header = header.encode().ljust(117) + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + data
+
+
+@pytest.mark.parametrize("load", LOADERS)
+@pytest.mark.parametrize("shape", [(2**40,), (2**62, 2**62), (3, 2**33)])
+def test_a_shape_without_the_bytes_for_it_is_refused(load, shape, tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as file:
+        for name in ("order", "keys", "val_logits", "words"):
+            file.writestr(f"{name}.npy", npy(shape, "<i8", b"few"))
+    assert "fewer bytes than its shape" in refused(load, tmp_path / "a.npz")
+
+
+def test_a_file_that_unfolds_to_too_much_is_refused(tmp_path, monkeypatch):
+    np.savez_compressed(tmp_path / "a.npz", keys=np.zeros(10**6))
+    assert (tmp_path / "a.npz").stat().st_size < 10_000
+    monkeypatch.setattr(arrays, "_MOST_BYTES", 10**6)
+    assert "more than 1,000,000 bytes" in refused(load_ngrams, tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"order": np.int64(7)},
+        {"keys": np.array([3.0, 5.0, 8.0])},
+        {"keys": np.array([5, 3, 8])},
+        {"keys": np.array([[3, 5, 8]])},
+        {"ratios": np.zeros((2, 1), np.float32)},
+        {"ratios": np.full((3, 1), np.nan, np.float32)},
+        {"base": np.array([1, 2])},
+    ],
+)
+def test_arrays_that_are_no_ngrams_are_refused(change, tmp_path):
+    save_ngrams(GOOD, tmp_path / "a.npz")
+    load_ngrams(tmp_path / "a.npz")
+    np.savez(tmp_path / "a.npz", **{**GOOD._asdict(), **change})
+    refused(load_ngrams, tmp_path / "a.npz")
+
+
+def spoilt_tokenizers():
+    """By what the message says."""
+
+    def with_vocab(vocab):
+        return Tokenizer(models.WordLevel(vocab=vocab, unk_token="[UNK]"))
+
+    good = {"[PAD]": 0, "[UNK]": 1, "film": 2}
+    padded, cut, added = (with_vocab(good) for _ in range(3))
+    padded.enable_padding()
+    cut.enable_truncation(3)
+    added.post_processor = processors.TemplateProcessing(
+        single="film $A", special_tokens=[("film", 2)]
+    )
+    return {
+        "of the kind BPE": Tokenizer(models.BPE(vocab=good, merges=[])),
+        "not 0, 1, 2": with_vocab({**good, "film": 2**31}),
+        "other numbers than 0": with_vocab({"film": 0, "[UNK]": 1, "[PAD]": 2}),
+        "pads or": padded,
+        "cuts, pads": cut,
+        "adds tokens": added,
+    }
+
+
+@pytest.mark.parametrize("said", spoilt_tokenizers())
+def test_a_tokenizer_that_would_give_other_ids_is_refused(said, tmp_path):
+    spoilt_tokenizers()[said].save(str(tmp_path / "tokenizer.json"))
+    assert said in refused(load_tokenizer, tmp_path / "tokenizer.json")
+
+
+def test_a_tokenizer_of_ours_is_not_refused(tmp_path):
+    train_tokenizer(["a film", "a plot"], 9).save(str(tmp_path / "t.json"))
+    load_tokenizer(tmp_path / "t.json")
+    # A file of gigabytes is not even read.
+    with (tmp_path / "t.json").open("r+b") as file:
+        file.truncate(2**33)
+    assert "more than" in refused(load_tokenizer, tmp_path / "t.json")
+
+
+def test_a_line_without_end_is_not_read_into_memory(tmp_path):
+    path = tmp_path / "glove.txt"
+    path.write_text("film 0.5 0.25\n" + "x" * 50_000 + "\n")
+    message = refused(read_word_vectors, path, {"film": 1}, 2)
+    assert "line 2: expected a word and 2 numbers, got a line of more than" in message
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "\x00", '{"a": 1e999', "\ud800"])
+def test_json_that_is_none_is_refused(content, tmp_path):
+    path = tmp_path / "config.json"
+    path.write_bytes(content.encode("utf-8", "surrogatepass"))
+    assert "expected JSON, got" in refused(read_json, path)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A checkpoint to spoil."""
+    params = {"table": jax.random.normal(jax.random.key(0), (5, 3))}
+    state = TrainState(np.int32(4), params, (), ())
+    writer = Checkpoints(tmp_path / "checkpoints", keep=2)
+    writer.save(Snapshot(state, jax.device_get(params), Progress(step=4)))
+    writer.close()
+    return tmp_path / "checkpoints"
+
+
+def claim_shape(folder, shape):
+    """Let a checkpoint say that an array of it is as large as that."""
+    store = ts.KvStore.open(f"file://{folder / '4' / 'best'}/|ocdbt:").result()
+    said = json.loads(store.read("table/.zarray").result().value)
+    said |= {"shape": shape, "chunks": shape, "fill_value": 0}
+    store.write("table/.zarray", json.dumps(said).encode()).result()
+
+
+def test_a_checkpoint_that_claims_terabytes_is_refused(saved):
+    assert read_best(saved)["table"].shape == (5, 3)
+    claim_shape(saved, [2**20, 2**20])
+    assert "that would become 4,398,046,511,104" in refused(read_best, saved)
+
+
+def test_what_compresses_well_is_not_refused(saved, monkeypatch):
+    claim_shape(saved, [100, 3])
+    monkeypatch.setattr(checkpoints, "_MOST_BYTES", 10)
+    message = refused(read_best, saved)
+    assert "would become" not in message  # only the digest is another
+
+
+def test_no_module_unpickles_or_evaluates():
+    folder = Path(lstm_jax.__file__).parent
+    for path in folder.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                names = {getattr(node, "module", None), *(a.name for a in node.names)}
+                assert not names & {"pickle", "dill", "joblib", "marshal", "shelve"}
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                assert called not in ("eval", "exec", "np.lib.format.read_array"), path
+                if called in ("np.load", "numpy.load"):
+                    assert "allow_pickle=False" in ast.unparse(node), path
