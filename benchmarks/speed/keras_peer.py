@@ -1,0 +1,44 @@
+"""Keras 3: ``keras.layers.LSTM`` on the backend that ``KERAS_BACKEND`` names."""
+
+# pyright: reportMissingImports=false
+
+import keras
+import numpy as np
+from speed.case import Arrays, Case, Programs
+
+from lstm_jax import convert
+
+
+def make_programs(library: str, case: Case, arrays: Arrays) -> Programs:
+    """``train_on_batch`` and ``predict_on_batch``, compiled by Keras."""
+    del library
+    model, kept = _model(case, arrays), _model(case, arrays)
+    optimizer = keras.optimizers.Adam(1e-3)
+    model.compile(optimizer, keras.losses.BinaryCrossentropy(from_logits=True))
+    # A word beyond a review's length is 0, which the mask leaves out.
+    steps = np.arange(case.steps)[None]
+    tokens = np.where(steps < arrays.lengths[:, None], arrays.tokens + 1, 0)
+
+    def infer() -> np.ndarray:
+        return np.asarray(kept.predict_on_batch(tokens))[:, 0]
+
+    def train() -> float:
+        return float(np.asarray(model.train_on_batch(tokens, arrays.labels[:, None])))
+
+    backend = keras.config.backend()
+    return Programs(infer, train, f"Keras on {backend} ({keras.__version__})")
+
+
+def _model(case: Case, arrays: Arrays) -> keras.Model:
+    words = keras.Input((case.steps,), dtype="int32")
+    table = keras.layers.Embedding(
+        case.vocab + 1, case.embedding, mask_zero=case.masked
+    )
+    rnn = keras.layers.LSTM(case.hidden, return_sequences=True)
+    pool = keras.layers.GlobalAveragePooling1D()
+    logit = keras.layers.Dense(1, use_bias=False)
+    model = keras.Model(words, logit(pool(rnn(table(words)))))
+    table.set_weights([np.concatenate([arrays.table[:1], arrays.table])])
+    rnn.set_weights(convert.to_keras("LSTM", arrays.cell))
+    logit.set_weights([arrays.w_out[:, None]])
+    return model

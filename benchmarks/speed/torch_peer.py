@@ -1,0 +1,62 @@
+"""PyTorch: ``torch.nn.LSTM``, which oneDNN runs on a CPU."""
+
+# pyright: reportMissingImports=false
+
+import numpy as np
+import torch
+from speed.case import Arrays, Case, Programs
+from torch import nn
+
+from lstm_jax import convert
+
+
+class Model(nn.Module):
+    """The classifier, as a tutorial writes it."""
+
+    def __init__(self, case: Case, arrays: Arrays):
+        """Take the weights over."""
+        super().__init__()
+        self.case = case
+        self.table = nn.Embedding.from_pretrained(
+            torch.tensor(arrays.table), freeze=False
+        )
+        self.lstm = nn.LSTM(case.embedding, case.hidden)
+        weights = convert.to_torch("LSTM", {"layer_0": arrays.cell})
+        self.lstm.load_state_dict({k: torch.tensor(v) for k, v in weights.items()})
+        self.w_out = nn.Parameter(torch.tensor(arrays.w_out))
+
+    def forward(self, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """Logits ``[B]``; ragged reviews are packed."""
+        xs = self.table(tokens.T)
+        if self.case.masked:
+            packed = nn.utils.rnn.pack_padded_sequence(
+                xs, lengths.cpu(), enforce_sorted=False
+            )
+            ys, _ = nn.utils.rnn.pad_packed_sequence(self.lstm(packed)[0])
+        else:
+            ys, _ = self.lstm(xs)
+        return ys.sum(0) / lengths[:, None] @ self.w_out
+
+
+def make_programs(library: str, case: Case, arrays: Arrays) -> Programs:
+    """Eager, as its users run it."""
+    del library
+    model = Model(case, arrays)
+    kept = Model(case, arrays)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    tokens = torch.tensor(arrays.tokens.astype(np.int64))
+    lengths, labels = torch.tensor(arrays.lengths), torch.tensor(arrays.labels)
+    loss_of = nn.BCEWithLogitsLoss()
+
+    def infer() -> np.ndarray:
+        with torch.inference_mode():
+            return kept(tokens, lengths).numpy()
+
+    def train() -> float:
+        optimizer.zero_grad()
+        loss = loss_of(model(tokens, lengths), labels)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return Programs(infer, train, f"torch ({torch.__version__})")

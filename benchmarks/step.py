@@ -1,0 +1,198 @@
+"""Time a forward pass and a training step of an LSTM, ours and its peers'.
+
+    python benchmarks/step.py [--only "ours, fused" torch] [--cases 0 1]
+
+Each library runs in a process of its own; the processes take turns on the same
+numbers, after their logits and losses have been found equal.  A peer is timed as its
+users start it and, a second time, with the allocator settings that ``train.py`` gives
+ours (``lstm_jax/host.py``); ours as ``train.py`` starts it and as a plain import.
+Medians go to ``results/speed/step.json``, and with ``benchmarks/speed_table.py`` into
+README.  Needs the ``[bench]`` extra and a machine with nothing else to do.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from speed.case import CASES, Case
+
+from lstm_jax.host import count_cores, host_settings
+
+ROOT = Path(__file__).resolve().parent.parent
+OUTPUT = ROOT / "results" / "speed" / "step.json"
+WORKER = Path(__file__).resolve().parent / "speed" / "worker.py"
+ROUNDS = 5
+ROUND_SECONDS = 1.0  # about, of each program of each worker
+NO_LENGTHS = ("haiku", "equinox")
+LIBRARIES = (
+    *("ours, fused", "ours, scan"),
+    *("flax.linen", "flax.nnx", "haiku", "equinox"),
+    *("keras jax", "keras tensorflow", "torch"),
+)
+
+
+class Entrant(NamedTuple):
+    """A library, and how its process is started.
+
+    Attributes:
+      library: one of ``LIBRARIES``.
+      start: "tuned" has our allocator settings, "plain" none; ours tuned has one
+        device a core as well, as ``train.py`` gives it.
+    """
+
+    library: str
+    start: str
+
+    def environ(self) -> dict[str, str]:
+        """Of its process."""
+        added = {"TF_CPP_MIN_LOG_LEVEL": "3", "JAX_PLATFORMS": "cpu"}
+        if self.start == "tuned":
+            added |= host_settings(os.environ, count_cores())
+            if not self.library.startswith("ours"):
+                added.pop("XLA_FLAGS", None)
+        if self.library.startswith("keras"):
+            added["KERAS_BACKEND"] = self.library.split()[1]
+        return os.environ | added
+
+
+class Worker:
+    """A process that times one library."""
+
+    def __init__(self, entrant: Entrant, case_number: int):
+        """Start it and wait until it has compiled."""
+        self.entrant = entrant
+        command = [sys.executable, str(WORKER), entrant.library, str(case_number)]
+        pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self._process = subprocess.Popen(
+            command, env=entrant.environ(), text=True, **pipes
+        )
+        self.ready = self._listen()
+        self.seconds: dict[str, list[float]] = {"infer": [], "train": []}
+
+    def run(self, what: str) -> None:
+        """Time a program for about a second."""
+        known = self.seconds[what]
+        count = round(ROUND_SECONDS / statistics.median(known)) if known else 1
+        assert self._process.stdin
+        self._process.stdin.write(f"{what} {max(count, 1)}\n")
+        self._process.stdin.flush()
+        known += self._listen()
+
+    def stop(self) -> None:
+        """End the process."""
+        assert self._process.stdin
+        self._process.stdin.close()
+        self._process.wait()
+
+    def _listen(self) -> Any:
+        assert self._process.stdout
+        for line in self._process.stdout:
+            if line.startswith("=> "):
+                return json.loads(line[3:])
+        raise SystemExit(f"{self.entrant}: ended with {self._process.wait()}")
+
+
+def main() -> None:
+    """Time every case, or those named."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="*", default=LIBRARIES)
+    parser.add_argument("--starts", nargs="*", default=("tuned", "plain"))
+    parser.add_argument("--cases", nargs="*", type=int, default=range(len(CASES)))
+    arguments = parser.parse_args()
+    for number in arguments.cases:
+        entrants = [
+            Entrant(library, start)
+            for start in arguments.starts
+            for library in arguments.only
+            if not (CASES[number].masked and library in NO_LENGTHS)
+        ]
+        result = time_case(number, entrants)
+        OUTPUT.parent.mkdir(parents=True, exist_ok=True)
+        done = json.loads(OUTPUT.read_text()) if OUTPUT.exists() else {}
+        done[CASES[number].name] = result
+        OUTPUT.write_text(json.dumps(done, indent=1) + "\n")
+
+
+def time_case(number: int, entrants: list[Entrant]) -> dict[str, Any]:
+    """All entrants in turns; the first round warms up and is left out."""
+    workers = [Worker(entrant, number) for entrant in entrants]
+    check_equal(workers)
+    for turn in range(ROUNDS + 1):
+        for worker in workers:
+            for what in ("infer", "train"):
+                if turn == 1:
+                    worker.seconds[what] = worker.seconds[what][-1:]
+                worker.run(what)
+    for worker in workers:
+        worker.stop()
+    rows = [_row(worker, CASES[number]) for worker in workers]
+    return {"machine": _machine(), "rows": rows}
+
+
+def check_equal(workers: list[Worker]) -> None:
+    """Refuse to time programs that do not compute the same."""
+    first = workers[0].ready
+    for worker in workers[1:]:
+        for what in ("logits", "losses"):
+            np.testing.assert_allclose(
+                worker.ready[what],
+                first[what],
+                rtol=1e-3,
+                atol=1e-4,
+                err_msg=f"{what} of {worker.entrant}",
+            )
+
+
+def _row(worker: Worker, case: Case) -> dict[str, Any]:
+    medians = {k: statistics.median(v) for k, v in worker.seconds.items()}
+    row = {
+        "library": worker.entrant.library,
+        "start": worker.entrant.start,
+        "version": worker.ready["name"],
+        "infer_ms": round(1e3 * medians["infer"], 2),
+        "train_ms": round(1e3 * medians["train"], 2),
+        "gigaflops_per_second": round(3 * case.gigaflops / medians["train"], 1),
+        "runs": len(worker.seconds["train"]),
+        "compile_seconds": round(worker.ready["compile_seconds"], 2),
+    }
+    print(f"{case.name}: {json.dumps(row)}", flush=True)
+    return row
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "cores": count_cores(),
+        "cpu": _cpu(),
+        "python": platform.python_version(),
+        "matrix_product_gigaflops_per_second": _product_limit(),
+    }
+
+
+def _cpu() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((x.split(": ")[1] for x in lines if x.startswith("model name")), "")
+
+
+def _product_limit() -> float:
+    """What NumPy's BLAS reaches on a large product, all cores."""
+    import time
+
+    a = np.random.default_rng(0).standard_normal((2048, 2048)).astype(np.float32)
+    a @ a
+    seconds = []
+    for _ in range(5):
+        begun = time.perf_counter()
+        a @ a
+        seconds.append(time.perf_counter() - begun)
+    return round(2 * 2048**3 / 1e9 / statistics.median(seconds), 1)
+
+
+if __name__ == "__main__":
+    main()
