@@ -76,6 +76,8 @@ def measure(point: Point) -> dict[str, Any]:
 
     gradient = jax.jit(jax.grad(loss, argnums=(0, 1))).lower(params, xs).compile()
     memory = gradient.memory_analysis()
+    if memory is None:
+        sys.exit("expected a compiler that reports the memory of a program, got none")
     row = point._asdict() | {
         "milliseconds": round(1e3 * _median(lambda: gradient(params, xs)), 2),
         "temporary_megabytes": round(memory.temp_size_in_bytes / 1e6, 1),

@@ -423,7 +423,7 @@ def adding_runs() -> list[Run]:
         _make_run("adding", ADDING_STEPS, seed, length, cell, gates, clip)
         for length in ADDING_STEPS
         for gates, clip in (("chrono", 1.0), ("chrono", None), ("default", 1.0))
-        for cell in CELLS
+        for cell in RATES
         if (cell, gates) != ("rnn", "default")  # it has no gates
         for seed in range(1 if gates == "default" or length == 1000 else 3)
     ]
@@ -442,7 +442,7 @@ def copy_runs() -> list[Run]:
         _make_run("copy", COPY_STEPS, 0, length, cell, "chrono", clip)._replace(**wider)
         for clip in (1.0, None)
         for length in COPY_STEPS
-        for cell in CELLS
+        for cell in RATES
         if clip or length == 100
     ]
 

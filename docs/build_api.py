@@ -33,9 +33,15 @@ def parse(module: str) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
+def statements(module: str) -> Iterator[ast.stmt]:
+    """What stands at the top of a module, and below ``if TYPE_CHECKING``."""
+    for node in parse(module).body:
+        yield from node.body if isinstance(node, ast.If) else [node]
+
+
 def find(module: str, name: str) -> Definition | None:
     """The definition that a name of a module stands for, if it is one."""
-    for node in parse(module).body:
+    for node in statements(module):
         if isinstance(node, Definition) and node.name == name:
             return node
         if isinstance(node, ast.ImportFrom) and node.module is not None:
@@ -47,7 +53,7 @@ def find(module: str, name: str) -> Definition | None:
 
 def names(module: str) -> Iterator[str]:
     """The public names of a module; of a package, those that it exports."""
-    for node in parse(module).body:
+    for node in statements(module):
         if isinstance(node, Definition) and not node.name.startswith("_"):
             yield node.name
         if isinstance(node, ast.ImportFrom):

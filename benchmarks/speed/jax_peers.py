@@ -43,7 +43,8 @@ def linen(case: Case, arrays: Arrays) -> tuple[Any, Recur]:
     params = {"cell": convert.to_linen("OptimizedLSTMCell", arrays.cell)}
 
     def recur(params: Any, xs: Array, lengths: Array | None) -> Array:
-        return layer.apply({"params": params}, xs, seq_lengths=lengths)
+        ys: Any = layer.apply({"params": params}, xs, seq_lengths=lengths)
+        return ys
 
     return params, recur
 
@@ -60,7 +61,8 @@ def nnx(case: Case, arrays: Arrays) -> tuple[Any, Recur]:
     nnx.replace_by_pure_dict(params, {"cell": flat})
 
     def recur(params: Any, xs: Array, lengths: Array | None) -> Array:
-        return nnx.merge(graph, params, rest)(xs, seq_lengths=lengths)
+        ys: Any = nnx.merge(graph, params, rest)(xs, seq_lengths=lengths)
+        return ys
 
     return params, recur
 

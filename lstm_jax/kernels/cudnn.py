@@ -4,6 +4,8 @@ It is one call for all steps, in float32, with the padding on the right and at l
 one step a sequence; what else the contract asks for is done around it.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -36,7 +38,7 @@ def cudnn(
     num_steps, batch_size, input_size = xs.shape
     lengths = _lengths(mask, num_steps, batch_size)
     turned = _turn(xs, lengths) if reverse else xs
-    ys, h, c = rnn.lstm(
+    outcome: Any = rnn.lstm(
         turned.swapaxes(0, 1),
         carry.h[None],
         carry.c[None],
@@ -48,6 +50,7 @@ def cudnn(
         0.0,
         False,
     )
+    ys, h, c = outcome
     ys = ys.swapaxes(0, 1)
     ys = _turn(ys, lengths) if reverse else ys
     if mask is None:

@@ -18,7 +18,7 @@ def random(seed, *shape):
 
 
 def outputs_and_gradients(cell, **how):
-    cotangent = random(2, T, B, H)
+    cotangent = random(2, T, B, cell.output_size)
 
     def loss(params, xs):
         lengths = jnp.array([T, 0, 1, 4])

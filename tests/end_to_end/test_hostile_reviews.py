@@ -10,6 +10,7 @@ from lstm_jax.data.batches import make_batch, ngram_width
 from lstm_jax.data.datasets import encode_ids
 from lstm_jax.data.tokenizer import encode
 from lstm_jax.inference import Predictor
+from lstm_jax.trained import load_trained
 from lstm_jax.training.loop import train_and_evaluate
 from lstm_jax.training.predictions import load_predictions
 
@@ -91,12 +92,13 @@ def test_more_padding_changes_nothing(run, implementation):
     The products before the loop are of all steps at once, and the order in which XLA
     adds up follows their number.
     """
-    trained = Predictor.from_workdir(run[0]).trained
+    trained = load_trained(run[0])
     texts = [*HOSTILE.values(), *EMPTY.values()]
-    model = trained.model.clone(implementation=implementation)
+    model = trained.module.clone(implementation=implementation)
     ids = encode(trained.text.tokenizer, texts)
     labels = np.zeros(len(texts), np.int32)
-    data = encode_ids(trained.text, ids, labels, trained.config.data)
+    limits = {"max_length": trained.config.data.max_length, "truncate": "head"}
+    data = encode_ids(trained.text, ids, labels, **limits)
     apply, found = jax.jit(model.apply), []
     for width in (24, 40, 64):
         widths = np.array([width])
