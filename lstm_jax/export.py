@@ -45,8 +45,9 @@ def _shapes(loaded: Loaded) -> dict[str, tuple[Any, ...]]:
     num_logits = loaded.num_logits
     params = jax.tree.map(lambda x: _shape(*x.shape, dtype=x.dtype), loaded.params)
     return {
+        "prepare": (params,),
         "logits": (
-            params,
+            jax.eval_shape(loaded.programs.prepare, params),
             _shape(b, t, dtype=jnp.int32),
             _shape(b, dtype=jnp.int32),
             _shape(b, g, dtype=jnp.int32),

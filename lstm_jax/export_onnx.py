@@ -11,7 +11,6 @@ from jax import Array
 from jax.extend.core import Jaxpr, Literal
 
 from lstm_jax.errors import UserError
-from lstm_jax.programs import make_programs
 from lstm_jax.trained import Trained
 
 # Operations that call others, and where those stand.
@@ -63,8 +62,7 @@ def _logits(trained: Trained) -> Callable[..., Array]:
     """The logits as a function of a batch, in the plain scan."""
     plain = trained.module.clone(implementation="scan", unroll=1)
     params = jax.tree.map(jnp.asarray, trained.params)
-    logits = make_programs(plain).logits
-    return lambda *inputs: logits(params, *inputs)
+    return lambda *inputs: jnp.asarray(plain.apply({"params": params}, *inputs))
 
 
 def _shapes(trained: Trained) -> dict[str, jax.ShapeDtypeStruct]:

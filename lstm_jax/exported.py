@@ -302,7 +302,8 @@ def _check_together(path: Path, loaded: Loaded) -> None:
         jax.ShapeDtypeStruct((2, width, num_logits), jnp.float32),
     )
     try:
-        shape = jax.eval_shape(loaded.programs.logits, loaded.params, *inputs).shape
+        prepared = jax.eval_shape(loaded.programs.prepare, loaded.params)
+        shape = jax.eval_shape(loaded.programs.logits, prepared, *inputs).shape
         if len(loaded.about.label_names) != max(num_logits, 2):
             raise ValueError(f"label_names {loaded.about.label_names}")
         if shape != (2, num_logits) or loaded.max_length < 1:

@@ -7,7 +7,7 @@ an exported file does not.
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import jax
 import numpy as np
@@ -18,14 +18,12 @@ from lstm_jax.data.batches import Batch, Encoded, make_batch, ngram_width
 from lstm_jax.data.datasets import encode_ids
 from lstm_jax.data.tokenizer import PAD_ID, UNKNOWN_ID, encode
 from lstm_jax.loaded import Loaded
+from lstm_jax.one_behind import one_behind
 
 # Of the way, where the gradient is computed for integrated gradients.
 GRADIENT_POINTS = 128
 # The shortest text that is padded to a length of its own.
 _NARROWEST = 16
-
-
-_T = TypeVar("_T")
 
 
 class Predictor:
@@ -57,6 +55,7 @@ class Predictor:
         # Left where they were computed: nothing has to be sent between devices, in
         # an order that other threads could disturb.
         self._logits = jax.jit(loaded.programs.logits, out_shardings=self._rows)
+        self._prepared = jax.jit(loaded.programs.prepare)(self._params)
         self._gates = jax.jit(loaded.programs.gates)
         self._gradients = jax.jit(loaded.programs.gradients)
         # A shape is compiled once, however many threads ask for it.
@@ -129,7 +128,7 @@ class Predictor:
         """The same as ``logits``, for texts that are token ids already."""
         data = self._encoded(token_ids)
         logits = np.zeros((len(token_ids), self.loaded.num_logits), np.float32)
-        for rows, outcome in _one_behind(self._outcomes(data)):
+        for rows, outcome in one_behind(self._outcomes(data)):
             logits[rows[rows >= 0]] = np.asarray(outcome)[rows >= 0]
         return logits
 
@@ -215,7 +214,7 @@ class Predictor:
         """Compute logits ``[B, K]``, without waiting for them."""
         with self._lock:
             there = jax.device_put(_inputs(batch), self._rows)
-            return self._logits(self._params, *there)
+            return self._logits(self._prepared, *there)
 
     def _width(self, length: int) -> int:
         """The length that a text is padded to."""
@@ -253,13 +252,3 @@ def _local_mesh(batch_size: int) -> Mesh:
 
 def _inputs(batch: Batch) -> tuple[Any, ...]:
     return batch.token_ids, batch.lengths, batch.ngram_ids, batch.ngram_values
-
-
-def _one_behind(started: Iterator[_T]) -> Iterator[_T]:
-    """Hand out each item when the next one is there: the device never waits."""
-    waiting = []
-    for item in started:
-        waiting.append(item)
-        if len(waiting) > 1:
-            yield waiting.pop(0)
-    yield from waiting

@@ -10,7 +10,8 @@ class Programs(NamedTuple):
     """What can be computed; the first argument of each are the parameters.
 
     Attributes:
-      logits: ``(params, token_ids [B, T], lengths [B], ngram_ids [B, G],
+      prepare: ``(params) -> prepared``, once, for ``logits``.
+      logits: ``(prepared, token_ids [B, T], lengths [B], ngram_ids [B, G],
         ngram_values [B, G, K]) -> [B, K]``.
       gates: ``(params, token_ids [T]) -> {letter: [T, H]}``, of the first layer,
         forward.
@@ -20,6 +21,7 @@ class Programs(NamedTuple):
         ``shares`` of the way from a text of unknown words without n-grams.
     """
 
+    prepare: Callable[[Any], Any]
     logits: Callable[..., Any]
     gates: Callable[..., Any]
     gradients: Callable[..., Any]

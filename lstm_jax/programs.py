@@ -12,6 +12,7 @@ from jax import Array
 from lstm_jax.cells import CELLS
 from lstm_jax.loaded import Programs
 from lstm_jax.models.classifier import TextClassifier
+from lstm_jax.models.fold import fold_embedding
 from lstm_jax.unroll import trace
 
 Params = Any
@@ -19,10 +20,11 @@ Params = Any
 
 def make_programs(module: TextClassifier) -> Programs:
     """The functions that ``Programs`` describes, for one classifier."""
+    folded, prepare = fold_embedding(module)
 
-    def logits(params: Params, *inputs: Array) -> Array:
+    def logits(prepared: Params, *inputs: Array) -> Array:
         """Classify a batch."""
-        return jnp.asarray(module.apply({"params": params}, *inputs))
+        return jnp.asarray(folded.apply({"params": prepared}, *inputs))
 
     def gates(params: Params, token_ids: Array) -> dict[str, Array]:
         """Look into the first layer, forward."""
@@ -64,7 +66,7 @@ def make_programs(module: TextClassifier) -> Programs:
         words = [(s * w).sum(axis=-1) for s, w in zip(steepness[0], way, strict=True)]
         return jnp.stack(words).sum(axis=0), (steepness[1] * ngram_values).sum(axis=-1)
 
-    return Programs(logits=logits, gates=gates, gradients=gradients)
+    return Programs(prepare, logits, gates, gradients)
 
 
 def _first_inputs(module: TextClassifier, params: Params, token_ids: Array) -> Array:

@@ -23,6 +23,7 @@ from lstm_jax.data.batches import (
 )
 from lstm_jax.errors import UserError
 from lstm_jax.models.build import example_inputs
+from lstm_jax.one_behind import one_behind
 from lstm_jax.training.checkpoints import Snapshot
 from lstm_jax.training.clock import Clock
 from lstm_jax.training.config import Config
@@ -120,11 +121,15 @@ def evaluate(run: Run, params: PyTree, data: Encoded) -> Evaluation:
     order = batch_order(run.learner.mesh, size)
     total = np.zeros(3)
     logits = np.zeros((len(data.labels), run.learner.model.num_logits), np.float32)
-    for index in range(len(plan.rows)):
-        outcome = run.learner.eval_step(params, _batch(run, data, plan, index))
+    prepared = run.learner.prepare(params)
+    started = (
+        (rows, run.learner.eval_step(prepared, _batch(run, data, plan, index)))
+        for index, rows in enumerate(plan.rows)
+    )
+    for rows, outcome in one_behind(started):
         sums, batch_logits = jax.device_get(outcome)
         total += np.array(sums, np.float64)
-        rows = plan.rows[index][order]
+        rows = rows[order]
         logits[rows[rows >= 0]] = batch_logits[rows >= 0]
     loss, correct, count = total.tolist()
     if count != len(data.labels):

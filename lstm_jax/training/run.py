@@ -1,6 +1,7 @@
 """What stays the same from a run's first step to its last, and how it is set up."""
 
 import logging
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from lstm_jax.errors import UserError
 from lstm_jax.models.build import build_classifier, example_inputs
 from lstm_jax.models.classifier import TextClassifier
 from lstm_jax.models.config import ModelConfig
+from lstm_jax.models.fold import fold_embedding
 from lstm_jax.training.checkpoints import Checkpoints, Snapshot
 from lstm_jax.training.clock import Clock
 from lstm_jax.training.config import Config
@@ -31,7 +33,7 @@ from lstm_jax.training.interruption import Interruption
 from lstm_jax.training.logbook import Logbook
 from lstm_jax.training.optimizer import make_optimizer, make_schedule
 from lstm_jax.training.progress import Progress
-from lstm_jax.training.state import TrainState, create_state, evaluation_params
+from lstm_jax.training.state import PyTree, TrainState, create_state, evaluation_params
 from lstm_jax.training.steps import EvalStep, TrainStep, make_eval_step, make_train_step
 from lstm_jax.training.workdir import Workdir
 
@@ -47,6 +49,7 @@ class Learner(NamedTuple):
       mesh: the devices that batches are split over.
       first_state: the state before the first step.
       train_step: jitted; gives its first argument's memory to the result.
+      prepare: jitted; the parameters as ``eval_step`` takes them.
       eval_step: jitted.
     """
 
@@ -55,6 +58,7 @@ class Learner(NamedTuple):
     mesh: Mesh
     first_state: TrainState
     train_step: TrainStep
+    prepare: Callable[[PyTree], PyTree]
     eval_step: EvalStep
 
 
@@ -133,6 +137,7 @@ def make_learner(config: Config, data: Datasets) -> Learner:
         train.batch_size // optim.accumulation_steps, train.eval_batch_size
     )
     schedule = make_schedule(optim, train.epochs * count_steps(config, data))
+    folded = fold_embedding(model)
     frozen = () if config.model.train_embedding else ("embedding",)
     optimizer = make_optimizer(optim, schedule, frozen=frozen)
     # Two independent streams from one seed: the first weights, and dropout.
@@ -143,7 +148,8 @@ def make_learner(config: Config, data: Datasets) -> Learner:
         mesh=mesh,
         first_state=_first_state(model, optimizer, key_init, mesh, optim.ema_decay > 0),
         train_step=_compiled_step(config, model, optimizer, mesh, key_steps),
-        eval_step=jax.jit(make_eval_step(model), out_shardings=copied(mesh)),
+        prepare=jax.jit(folded.fold, out_shardings=copied(mesh)),
+        eval_step=jax.jit(make_eval_step(folded.module), out_shardings=copied(mesh)),
     )
 
 

@@ -80,7 +80,10 @@ def make_train_step(
 
 
 def make_eval_step(model: TextClassifier) -> EvalStep:
-    """Build ``(params, batch) -> (sums, logits)``, logits ``[B, K]``."""
+    """Build ``(params, batch) -> (sums, logits)``, logits ``[B, K]``.
+
+    Called with a folded classifier, it takes folded parameters.
+    """
 
     def eval_step(params: PyTree, batch: Batch) -> tuple[Sums, Array]:
         logits = jnp.asarray(model.apply({"params": params}, *_inputs(batch)))

@@ -26,9 +26,8 @@ def outputs_and_gradients(cell, **how):
         return (ys * cotangent).sum() + (carry.h**2).sum(), (carry, ys)
 
     params = cell.init(jax.random.key(0), D)
-    return jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)(
-        params, random(1, T, B, D)
-    )
+    gradient = jax.jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))
+    return gradient(params, random(1, T, B, D))
 
 
 @both_ways
