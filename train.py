@@ -28,6 +28,7 @@ import jax
 from absl import app, flags
 from ml_collections import config_flags
 
+from lstm_jax.cache import keep_programs
 from lstm_jax.errors import UserError
 from lstm_jax.report import write_report
 from lstm_jax.training.config import Config, default_config, from_dict, names
@@ -67,6 +68,7 @@ def main(argv: list[str]) -> int:
         config = read_flags(argv)
         if config is None:
             return 0
+        keep_programs()
         if _DISTRIBUTED.value:
             jax.distributed.initialize(
                 _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value

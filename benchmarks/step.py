@@ -6,6 +6,7 @@ Each library runs in a process of its own; the processes take turns on the same
 numbers, after their logits and losses have been found equal.  A peer is timed as its
 users start it and, a second time, with the allocator settings that ``train.py`` gives
 ours (``lstm_jax/host.py``); ours as ``train.py`` starts it and as a plain import.
+Ours classifies with the embedding folded into the LSTM, as its ``Predictor`` does.
 Medians go to ``results/speed/step.json``, and with ``benchmarks/speed_table.py`` into
 README.  Needs the ``[bench]`` extra and a machine with nothing else to do.
 """

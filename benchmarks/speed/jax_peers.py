@@ -139,14 +139,23 @@ def make_programs(library: str, case: Case, arrays: Arrays) -> Programs:
         return float(loss)
 
     params_kept = jax.tree.map(jnp.copy, params)
+    if library.startswith("ours"):
+        params_kept = _fold(params_kept)
     return Programs(infer, train, f"{library} ({package} {version(package)})")
+
+
+def _fold(params: Any) -> Any:
+    """As ``Predictor`` does once, when it loads a model: see ``models/fold.py``."""
+    w_ih = params["table"] @ params["rnn"]["w_ih"]
+    return {"rnn": {**params["rnn"], "w_ih": w_ih}, "w_out": params["w_out"]}
 
 
 def _logits(
     recur: Recur, case: Case, params: Any, tokens: Array, lengths: Array
 ) -> Array:
     """Embedding, LSTM, mean over the real steps, one logit a review."""
-    xs = params["table"][tokens.T]
+    # Folded, the rows of the input weights are those of the table: words are one-hot.
+    xs = params["table"][tokens.T] if "table" in params else tokens.T
     ys = recur(params["rnn"], xs, lengths if case.masked else None)
     if case.masked:
         real = jnp.arange(case.steps)[:, None] < lengths[None]

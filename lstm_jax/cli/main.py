@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 
+from lstm_jax.cache import keep_programs
 from lstm_jax.cli.parser import make_parser
 from lstm_jax.errors import UserError
 from lstm_jax.host import prepare_host
@@ -24,6 +25,7 @@ def main(argv: list[str] | None = None) -> int:
         options = make_parser().parse_args(argv)
         if argv is None and options.prepare_host:
             prepare_host()
+            keep_programs()
         command = importlib.import_module(f"lstm_jax.cli.{options.command}")
         command.run(options)
         sys.stdout.flush()

@@ -2,12 +2,17 @@
 
 import hashlib
 import logging
+from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from tokenizers import Tokenizer
 
+from lstm_jax.cache import remember
+from lstm_jax.data import ngrams as ngrams_module
+from lstm_jax.data import tokenizer as tokenizer_module
 from lstm_jax.data.batches import Encoded, bucket_widths
 from lstm_jax.data.config import DataConfig
 from lstm_jax.data.corpus import Corpus, Reviews
@@ -26,6 +31,7 @@ from lstm_jax.data.tokenizer import truncate as cut
 
 logger = logging.getLogger(__name__)
 
+_WORTH_KEEPING = 1000  # reviews: a second's work
 _TOKENIZER, _NGRAMS = "tokenizer.json", "ngrams.npz"
 
 
@@ -112,7 +118,23 @@ def load_datasets(config: DataConfig, *, num_logits: int, text_dir: Path) -> Dat
 
 
 def learn_text(train: Reviews, config: DataConfig, num_logits: int) -> Text:
-    """Learn the vocabulary, and the n-grams when there are to be any."""
+    """Learn the vocabulary, and the n-grams when there are to be any.
+
+    What is learned from many reviews is kept, see ``lstm_jax.cache``.
+    """
+    if len(train.texts) < _WORTH_KEEPING:
+        return _learn(train, config, num_logits)
+    settings = (config.vocab_size, config.tokens, config.ngram_order, num_logits)
+    learned_from = (repr(settings).encode(), train.labels.tobytes(), *_utf8(train))
+
+    def compute() -> dict[str, np.ndarray]:
+        """The same as arrays."""
+        return _pack_text(_learn(train, config, num_logits))
+
+    return _unpack_text(remember("texts", (*_code(), *learned_from), compute))
+
+
+def _learn(train: Reviews, config: DataConfig, num_logits: int) -> Text:
     tokenizer = train_tokenizer(train.texts, config.vocab_size, tokens=config.tokens)
     if not config.ngram_order:
         return Text(tokenizer, no_ngrams(num_logits))
@@ -145,10 +167,30 @@ def load_text(folder: Path, num_logits: int) -> Text | None:
 
 
 def encode_reviews(text: Text, reviews: Reviews, config: DataConfig) -> Encoded:
-    """Tokenize, look up n-grams of the whole text, and truncate."""
-    whole = encode(text.tokenizer, reviews.texts)
-    how = {"max_length": config.max_length, "truncate": config.truncate}
-    return encode_ids(text, whole, reviews.labels, **how)
+    """Tokenize, look up n-grams of the whole text, and truncate.
+
+    What becomes of many reviews is kept, see ``lstm_jax.cache``.
+    """
+
+    def compute() -> dict[str, np.ndarray]:
+        """Tokens and n-grams, one review after the other."""
+        whole = encode(text.tokenizer, reviews.texts)
+        ngram_ids = [find_ngrams(ids, text.ngrams) for ids in whole]
+        return _pack("tokens", whole) | _pack("ngrams", ngram_ids)
+
+    if len(reviews.texts) < _WORTH_KEEPING:
+        numbers = compute()
+    else:
+        known = (text.tokenizer.to_str().encode(), text.ngrams.keys.tobytes())
+        numbers = remember("reviews", (*_code(), *known, *_utf8(reviews)), compute)
+    return _encoded(
+        text,
+        _unpack("tokens", numbers),
+        _unpack("ngrams", numbers),
+        reviews.labels,
+        max_length=config.max_length,
+        truncate=config.truncate,
+    )
 
 
 def encode_ids(
@@ -160,15 +202,63 @@ def encode_ids(
     truncate: str,
 ) -> Encoded:
     """The same for reviews that are token ids already, at full length."""
+    ngram_ids = [find_ngrams(ids, text.ngrams) for ids in whole]
+    how = {"max_length": max_length, "truncate": truncate}
+    return _encoded(text, whole, ngram_ids, labels, **how)
+
+
+def _encoded(
+    text: Text,
+    whole: list[np.ndarray],
+    ngram_ids: list[np.ndarray],
+    labels: np.ndarray,
+    *,
+    max_length: int,
+    truncate: str,
+) -> Encoded:
     token_ids = [cut(ids, max_length, truncate) for ids in whole]
     return Encoded(
         token_ids=token_ids,
         lengths=np.array([len(ids) for ids in token_ids], np.int32),
         whole_lengths=np.array([len(ids) for ids in whole], np.int32),
         labels=labels.astype(np.int32),
-        ngram_ids=[find_ngrams(ids, text.ngrams) for ids in whole],
+        ngram_ids=ngram_ids,
         ngram_values=text.ngrams.ratios,
     )
+
+
+def _code() -> tuple[bytes, ...]:
+    """What turns texts into numbers: other code, other numbers."""
+    modules = (tokenizer_module, ngrams_module)
+    sources = [Path(str(module.__file__)).read_bytes() for module in modules]
+    return (version("tokenizers").encode(), *sources)
+
+
+def _utf8(reviews: Reviews) -> Iterator[bytes]:
+    return (text.encode("utf-8", errors="surrogatepass") for text in reviews.texts)
+
+
+def _pack_text(text: Text) -> dict[str, np.ndarray]:
+    written = np.frombuffer(text.tokenizer.to_str().encode(), np.uint8)
+    ngrams = {name: np.asarray(part) for name, part in text.ngrams._asdict().items()}
+    return {"tokenizer": written, **ngrams}
+
+
+def _unpack_text(arrays: dict[str, np.ndarray]) -> Text:
+    ngrams = NGrams(
+        int(arrays["order"]), int(arrays["base"]), arrays["keys"], arrays["ratios"]
+    )
+    return Text(Tokenizer.from_str(arrays["tokenizer"].tobytes().decode()), ngrams)
+
+
+def _pack(name: str, rows: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """Rows of different lengths as one array, and where each of them ends."""
+    ends = np.cumsum([len(row) for row in rows])
+    return {name: np.concatenate(rows), f"{name}_end": ends}
+
+
+def _unpack(name: str, arrays: dict[str, np.ndarray]) -> list[np.ndarray]:
+    return np.split(arrays[name], arrays[f"{name}_end"][:-1])
 
 
 def _widths(lengths: np.ndarray, config: DataConfig) -> np.ndarray:

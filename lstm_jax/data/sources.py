@@ -1,8 +1,8 @@
 """The one door to every data source."""
 
-import os
 from pathlib import Path
 
+from lstm_jax.cache import cache_dir
 from lstm_jax.data.config import DataConfig
 from lstm_jax.data.corpus import Corpus
 from lstm_jax.data.files import load_files
@@ -33,12 +33,6 @@ def load_corpus(config: DataConfig) -> Corpus:
     return corpus._replace(train=corpus.train._replace(groups=groups))
 
 
-def cache_dir() -> Path:
-    """Return where generated sets are kept: ``$XDG_CACHE_HOME``, else ``~/.cache``."""
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "lstm_jax" / "tfds"
-
-
 # TFDS is imported where it is needed: it takes a second, and files do without it.
 
 
@@ -53,7 +47,8 @@ def _load_synthetic(config: DataConfig) -> Corpus:
     from lstm_jax.data.synthetic_reviews import SyntheticReviews
 
     # Not in TFDS_DATA_DIR, which people share and may not be able to write.
-    root = Path(config.data_dir).expanduser() if config.data_dir else cache_dir()
+    kept = cache_dir() / "tfds"
+    root = Path(config.data_dir).expanduser() if config.data_dir else kept
     builder = prepared.load_or_prepare(SyntheticReviews, root.absolute())
     return Corpus(
         name="synthetic_reviews",

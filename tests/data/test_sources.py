@@ -7,10 +7,11 @@ import pytest
 import tensorflow_datasets as tfds
 
 import lstm_jax.data
+from lstm_jax.cache import cache_dir
 from lstm_jax.data import prepared
 from lstm_jax.data.config import DataConfig
 from lstm_jax.data.groups import number_groups, read_groups
-from lstm_jax.data.sources import cache_dir, load_corpus
+from lstm_jax.data.sources import load_corpus
 from lstm_jax.errors import UserError
 
 
@@ -94,7 +95,7 @@ def test_the_synthetic_reviews(tmp_path, offline):
 def test_cache_dir_without_the_variable(monkeypatch, tmp_path):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert cache_dir() == tmp_path / ".cache/lstm_jax/tfds"
+    assert cache_dir() == tmp_path / ".cache/lstm_jax"
 
 
 def test_imdb_is_loaded_from_data_dir(tmp_path, offline):

@@ -1,0 +1,98 @@
+"""What takes long to compute is kept in the user's cache folder, and found again.
+
+The folder is ``$XDG_CACHE_HOME/lstm_jax``, else ``~/.cache/lstm_jax``.  It may be
+deleted at any time: what is missing or damaged is computed again.
+"""
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+
+from lstm_jax.arrays import read_arrays
+from lstm_jax.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+_KEPT = 24  # files of a kind; the one that was not used for longest goes first
+
+
+def cache_dir() -> Path:
+    """The folder; nothing is made there."""
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(cache).expanduser() / "lstm_jax"
+
+
+def keep_programs() -> None:
+    """Let JAX keep what it compiles, unless it was told already where to."""
+    import jax  # here: those who read data do without it
+
+    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+        programs = str(cache_dir() / "programs")
+        jax.config.update("jax_compilation_cache_dir", programs)
+
+
+def remember(
+    kind: str,
+    depends_on: Iterable[bytes],
+    compute: Callable[[], dict[str, np.ndarray]],
+) -> dict[str, np.ndarray]:
+    """The arrays that ``compute`` gives, from disk when they are there.
+
+    Args:
+      kind: the folder they are kept in.
+      depends_on: all that they depend on, the code included: other bytes, other arrays.
+      compute: called where they are not found.
+    """
+    path = cache_dir() / kind / f"{_digest(depends_on)}.npz"
+    if path.exists():
+        try:
+            arrays = read_arrays(path, "arrays kept for later")
+            _mark_as_used(path)
+            return arrays
+        except UserError as error:
+            logger.warning("%s; they are computed again", error)
+    arrays = compute()
+    try:
+        _write(path, arrays)
+        _forget_some(path.parent)
+    except OSError as error:
+        logger.warning("%s: cannot keep arrays for later: %s", path.parent, error)
+    return arrays
+
+
+def _digest(parts: Iterable[bytes]) -> str:
+    """A name for the bytes; where one part ends and another begins counts too."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little") + part)
+    return digest.hexdigest()[:32]
+
+
+def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """The whole file or none, whoever else writes it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        with draft.open("wb") as file:
+            np.savez(file, allow_pickle=False, **arrays)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _mark_as_used(path: Path) -> None:
+    try:
+        path.touch()
+    except OSError:
+        pass  # a folder that may only be read: nothing is thrown out of it either
+
+
+def _forget_some(folder: Path) -> None:
+    """Delete all but the files used last."""
+    files = sorted(folder.glob("*.npz"), key=lambda path: path.stat().st_mtime)
+    for path in files[:-_KEPT]:
+        path.unlink(missing_ok=True)

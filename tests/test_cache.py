@@ -1,0 +1,72 @@
+"""What is kept is found again, and nothing else is."""
+
+import os
+
+import numpy as np
+import pytest
+
+from lstm_jax import cache
+from lstm_jax.cache import cache_dir, remember
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return cache_dir() / "numbers"
+
+
+class Counted:
+    def __init__(self, value):
+        self.calls, self.value = 0, value
+
+    def __call__(self):
+        self.calls += 1
+        return {"a": np.full(3, self.value)}
+
+
+def test_the_same_bytes_are_computed_once(folder):
+    compute = Counted(7)
+    for _ in range(2):
+        arrays = remember("numbers", [b"x", b"y"], compute)
+        np.testing.assert_array_equal(arrays["a"], [7, 7, 7])
+    assert compute.calls == 1
+    assert [path.suffix for path in folder.iterdir()] == [".npz"]
+
+
+@pytest.mark.parametrize("other", [[b"xy"], [b"x", b"z"], [b"y", b"x"], [b"x"], []])
+def test_other_bytes_are_other_arrays(other):
+    remember("numbers", [b"x", b"y"], Counted(7))
+    assert remember("numbers", other, Counted(8))["a"][0] == 8
+
+
+def test_a_damaged_file_is_computed_again_with_a_warning(folder, caplog):
+    remember("numbers", [b"x"], Counted(7))
+    (path,) = folder.iterdir()
+    path.write_bytes(path.read_bytes()[:-20])
+    assert remember("numbers", [b"x"], Counted(7))["a"][0] == 7
+    assert "computed again" in caplog.text
+    caplog.clear()
+    assert remember("numbers", [b"x"], Counted(8))["a"][0] == 7
+    assert not caplog.text
+
+
+def test_a_folder_that_cannot_be_written_costs_time_alone(folder, caplog):
+    folder.parent.mkdir(parents=True)
+    folder.write_text("a file in its place")
+    assert remember("numbers", [b"x"], Counted(7))["a"][0] == 7
+    assert "cannot keep" in caplog.text and str(folder) in caplog.text
+
+
+def test_what_was_not_used_for_longest_goes_first(folder, monkeypatch):
+    monkeypatch.setattr(cache, "_KEPT", 2)
+    for age, name in [(30, b"old"), (20, b"used")]:
+        remember("numbers", [name], Counted(1))
+        newest = max(folder.iterdir(), key=os.path.getmtime)
+        os.utime(newest, (newest.stat().st_mtime - age,) * 2)
+        if name == b"used":
+            remember("numbers", [name], Counted(1))
+    remember("numbers", [b"new"], Counted(1))
+    used, old = Counted(1), Counted(1)
+    remember("numbers", [b"used"], used)
+    remember("numbers", [b"old"], old)
+    assert (used.calls, old.calls) == (0, 1)
