@@ -160,9 +160,11 @@ def _train_epoch(run: Run, snapshot: Snapshot) -> Snapshot:
             begun = run.clock.working()
             state, sums = run.learner.train_step(snapshot.state, batch)
             # The device is busy now: prepare the next batch before waiting for it.
+            waited = 0.0
             if index + 1 < total:
-                batch = _batch(run, run.data.train, plan, index + 1)
+                batch, waited = _next_batch(run, plan, index + 1, sums)
             progress = _count(run, snapshot.progress, plan.rows[index], sums, begun)
+            progress = progress.after_wait(waited)
             snapshot = snapshot._replace(state=state, progress=progress)
             bar.set_postfix(_in_words(progress.tally), refresh=False)
             bar.update()
@@ -195,6 +197,17 @@ def _batch(run: Run, data: Encoded, plan: Plan, index: int) -> Batch:
     rows, width = local_rows(plan.rows[index]), int(plan.widths[index])
     ngrams = ngram_width(width, run.data.widths, run.data.text.ngrams.order)
     return put_batch(run.learner.mesh, make_batch(data, rows, width, ngrams))
+
+
+def _next_batch(run: Run, plan: Plan, index: int, sums: Sums) -> tuple[Batch, float]:
+    """The batch after that of ``sums``, and how long the device may have waited for it.
+
+    All the seconds that it took, when the step was over by then; else none.
+    """
+    begun = run.clock.working()
+    batch = _batch(run, run.data.train, plan, index)
+    over = sums.loss.is_ready()  # pyright: ignore[reportAttributeAccessIssue]
+    return batch, (run.clock.working() - begun) * over
 
 
 def _count(
@@ -243,8 +256,8 @@ def _report(run: Run, snapshot: Snapshot, *, last: bool) -> Snapshot:
         moved = progress.step - progress.skipped_steps
         rate = float(np.asarray(run.learner.schedule(max(moved - 1, 0))))
         means = progress.tally.means()
-        epoch = progress.epochs + 1
-        run.logbook.write("train", progress.step, epoch, **means, learning_rate=rate)
+        more = {"learning_rate": rate, "input_wait_share": progress.input_wait_share}
+        run.logbook.write("train", progress.step, progress.epochs + 1, **means, **more)
         progress = dataclasses.replace(progress, tally=Tally())
         snapshot = snapshot._replace(progress=progress)
     every = train.checkpoint_every_steps

@@ -47,6 +47,7 @@ class Progress:
       stale_epochs: epochs since then.
       train_seconds: spent in training steps without compiling, over all starts of
         the run.
+      wait_seconds: of these, those in which the device may have waited for a batch.
       total_seconds: spent in all, over all starts of the run.
       compile_seconds: of that, spent compiling.
       skipped_steps: of the steps taken, those that were not finite.
@@ -61,11 +62,25 @@ class Progress:
     best_val: dict[str, float] = dataclasses.field(default_factory=dict)
     stale_epochs: int = 0
     train_seconds: float = 0.0
+    wait_seconds: float = 0.0
     total_seconds: float = 0.0
     compile_seconds: float = 0.0
     skipped_steps: int = 0
     skipped_in_a_row: int = 0
     tally: Tally = Tally()
+
+    @property
+    def input_wait_share(self) -> float:
+        """Of the seconds of training steps, those spent waiting for a batch at most.
+
+        >>> Progress(train_seconds=4.0, wait_seconds=1.0).input_wait_share
+        0.25
+        """
+        return self.wait_seconds / max(self.train_seconds, 1e-9)
+
+    def after_wait(self, seconds: float) -> "Progress":
+        """Add to the seconds that the device may have waited."""
+        return dataclasses.replace(self, wait_seconds=self.wait_seconds + seconds)
 
     def after_skip(self) -> "Progress":
         """Count a step that was not finite, and has changed nothing.

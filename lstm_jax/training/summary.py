@@ -61,6 +61,7 @@ def summarize(
             "train": round(progress.train_seconds, 2),
         },
         "reviews_per_second": _speed(counts["train"], progress),
+        "input_wait_share": round(progress.input_wait_share, 4),
         "padding_share": round(_padding(config, data), 4),
         "seed": config.seed,
         "device": f"{num_devices} x {jax.devices()[0].device_kind}",

@@ -160,10 +160,9 @@ def measured() -> Callable[[Path], list[dict[str, Any]]]:
     """The lines of a run's ``metrics.jsonl``, without what a clock says."""
 
     def lines(folder: Path) -> list[dict[str, Any]]:
+        timed = {"tokens_per_second", "input_wait_share"}
         kept = read_metrics(folder / "metrics.jsonl")
-        return [
-            {k: v for k, v in line.items() if k != "tokens_per_second"} for line in kept
-        ]
+        return [{k: v for k, v in line.items() if k not in timed} for line in kept]
 
     return lines
 

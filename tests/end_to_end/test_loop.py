@@ -44,7 +44,8 @@ def test_the_summary_says_what_was_promised(unbroken):
     summary = unbroken.summary
     promised = (
         "config_name dataset counts vocab_size num_parameters epochs_run best_epoch "
-        "val test seconds reviews_per_second seed device versions commit"
+        "val test seconds reviews_per_second input_wait_share seed device versions "
+        "commit"
     )
     assert set(promised.split()) <= set(summary)
     assert summary["config_name"] == "tiny"
@@ -73,7 +74,8 @@ def test_metrics_have_a_line_for_every_measurement(unbroken):
     assert [line["step"] for line in lines] == sorted(line["step"] for line in lines)
     for line in lines:
         trained = line["split"] == "train"
-        more = {"learning_rate", "tokens_per_second"} if trained else set()
+        timed = {"tokens_per_second", "input_wait_share"}
+        more = {"learning_rate"} | timed if trained else set()
         assert set(line) == MEASURED | more
         assert all(np.isfinite(v) for k, v in line.items() if k != "split")
         if line["split"] != "test":

@@ -71,3 +71,10 @@ def test_a_tally_gives_means_over_reviews_and_tokens_a_second():
 
 def test_an_empty_tally_has_means_too():
     assert Tally().means() == {"loss": 0, "accuracy": 0, "tokens_per_second": 0}
+
+
+def test_waiting_for_input_is_a_share_of_the_steps():
+    progress = Progress(train_seconds=8.0).after_wait(0.5).after_wait(1.5)
+    assert progress.input_wait_share == 0.25
+    assert Progress().input_wait_share == 0
+    assert Progress.from_json(progress.to_json()).wait_seconds == 2
