@@ -51,7 +51,8 @@ class Adjoint(NamedTuple):
 
     Attributes:
       keep: ``(params, carry, v, u) -> (carry, factors, kept)``: ``update`` of
-        ``gates``, and what ``back`` needs; ``factors`` has the shape and dtype of v.
+        ``gates``, and what ``back`` needs; ``factors`` has the shape and dtype of v,
+        or is None, and ``back`` gets nothing for it.
       back: ``(params, factors, kept, d_carry) -> (d_carry, d_v, d_u)``: from the
         cotangent of the carry after the step to those before it.  What reaches h
         through u is left out.  ``d_u`` None stands for one that equals ``d_v``.
@@ -59,8 +60,8 @@ class Adjoint(NamedTuple):
         ``gates`` reads, over all steps at once.
     """
 
-    keep: Callable[[Params, Carry, Array, Array], tuple[Carry, Array, Any]]
-    back: Callable[[Params, Array, Any, Carry], tuple[Carry, Array, Array | None]]
+    keep: Callable[[Params, Carry, Array, Array], tuple[Carry, Array | None, Any]]
+    back: Callable[[Params, Any, Any, Carry], tuple[Carry, Array, Array | None]]
     others: Callable[[Params, Any, Carry, Array], Params]
 
 

@@ -139,7 +139,8 @@ def _run_and_keep(
         u = _times(_read(loop, weights, carry), w_hh, buffer.dtype)
         new, factors, kept = loop.adjoint.keep(weights.others, carry, _at(buffer, t), u)
         new, y = _hold(loop, real, new, carry)
-        return (new, _put(buffer, t, factors)), (y, kept)
+        buffer = buffer if factors is None else _put(buffer, t, factors)
+        return (new, buffer), (y, kept)
 
     state, inputs = (carry, vs), (jnp.arange(len(vs)), mask)
     (last, factors), (ys, kept) = _scan(loop, step, state, inputs)
@@ -153,7 +154,11 @@ def _gradient(loop: Loop, residuals: Any, cotangents: tuple[Carry, Array]) -> tu
     w_back = lay_out(weights.w_hh.T)
 
     def step(state: Any, inputs: Any) -> tuple[Any, Any]:
-        """One step back; the gradient of its v takes the place of its factors."""
+        """One step back; the gradient of its v takes the place of its factors.
+
+        But where u has a gradient of its own: written over while they are read for
+        both, all the factors would be copied at each step.
+        """
         (d_carry, buffer), (t, kept, real, d_y) = state, inputs
         d_new, d_held = _release(real, d_carry, d_y)
         factors = _at(buffer, t)
@@ -161,12 +166,17 @@ def _gradient(loop: Loop, residuals: Any, cotangents: tuple[Carry, Array]) -> tu
         d_both = d_v if d_u is None else d_u
         d_h = _times(d_both.astype(loop.dtype), w_back, d_both.dtype)
         d_before = d_before._replace(h=d_before.h + _drop(d_h, weights.h_mask))
-        return (_add_up(d_before, d_held), _put(buffer, t, d_v)), (d_u, d_new)
+        d_before = _add_up(d_before, d_held)
+        if d_u is None:
+            return (d_before, _put(buffer, t, d_v)), (None, None, d_new)
+        return (d_before, buffer), (d_v, d_u, d_new)
 
     inputs = (jnp.arange(len(ys)), kept, mask, d_ys)
     back = loop._replace(reverse=not loop.reverse)
-    (d_carry, d_vs), (d_us, d_news) = _scan(back, step, (d_last, factors), inputs)
-    d_us = d_vs if d_us is None else d_us
+    (d_carry, buffer), outputs = _scan(back, step, (d_last, factors), inputs)
+    d_vs, d_us, d_news = outputs
+    if d_us is None:
+        d_vs = d_us = buffer
     hs = _drop(_before(loop, h, ys, mask), weights.h_mask).astype(loop.dtype)
     d_w_hh = _sum_of_products(hs, d_us.astype(loop.dtype), d_us.dtype)
     d_weights = Weights(
@@ -189,7 +199,7 @@ def differentiate(cell: Cell) -> Adjoint:
 
     def keep(params: Params, carry: Carry, v: Array, u: Array) -> tuple:
         """A step, and all that went in."""
-        return finish(params, carry, v, u), v, (carry, v, u)
+        return finish(params, carry, v, u), None, (carry, v, u)
 
     def back(params: Params, factors: Array, kept: Any, d_carry: Carry) -> tuple:
         """Through the step again."""

@@ -1,6 +1,6 @@
 """Runs in chunks: the same numbers, from less memory."""
 
-from functools import partial
+from functools import lru_cache
 
 import jax
 import jax.numpy as jnp
@@ -30,22 +30,30 @@ def outputs_and_gradients(cell, **how):
     return gradient(params, random(1, T, B, D))
 
 
+@lru_cache
+def whole(name, **how):
+    """The same in one piece, computed once."""
+    return outputs_and_gradients(CELLS[name](H), **how)
+
+
 @both_ways
 @pytest.mark.parametrize("chunk_size", [1, 3, 7, 10])
 @pytest.mark.parametrize("implementation", ["scan", "fused"])
 def test_chunks_change_nothing(implementation, chunk_size, reverse):
-    run = partial(
-        outputs_and_gradients, lstm(H), reverse=reverse, implementation=implementation
+    how = {"reverse": reverse, "implementation": implementation}
+    results = (
+        outputs_and_gradients(lstm(H), chunk_size=chunk_size, **how),
+        whole("lstm", **how),
     )
-    pairs = zip(*map(jax.tree.leaves, (run(chunk_size=chunk_size), run())), strict=True)
-    for got, expected in pairs:
+    for got, expected in zip(*map(jax.tree.leaves, results), strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", CELLS)
+# A carry of one array, an output of another width, noise, and a gradient that is JAX's.
+@pytest.mark.parametrize("name", ["gru", "lstmp", "zoneout_lstm"])
 def test_any_cell_runs_in_chunks(name):
     cell = CELLS[name](H)
-    results = outputs_and_gradients(cell, chunk_size=2), outputs_and_gradients(cell)
+    results = outputs_and_gradients(cell, chunk_size=2), whole(name)
     leaves = map(jax.tree.leaves, results)
     for got, expected in zip(*leaves, strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
