@@ -4,7 +4,8 @@ Differentiated as it stands, a plain scan carries the gradient of every weight t
 each of its backward steps; with the batch split over devices, each of those steps adds
 up that gradient over all of them.  Here the backward loop gives out the gradients of
 the gates alone; those of the weights are one product each, over all steps at once, and
-one sum over the devices.  The products with the inputs are outside of both loops.
+one sum over the devices.  The products with the inputs are outside of both loops; rows
+of words that are looked up for no gradient stay inside, where they need no memory.
 
 One buffer ``[T, B, G]`` serves three times: the forward loop reads ``x @ w_ih`` of a
 step and writes the factors of its gradient in its place, the backward loop reads those
@@ -35,6 +36,7 @@ from lstm_jax.cells.base import (
 from lstm_jax.kernels.scan import keep
 
 _LARGE = 2**19  # numbers of a matrix that no longer stay in a core's cache
+_LONG_LOOK_UP = 2**22  # numbers of the rows of all steps, that no core's cache holds
 _SHORT_SUM = 512
 
 
@@ -74,14 +76,79 @@ def fused(
     """Run ``cell`` over time; arguments and results are those of ``scan``."""
     loop = Loop(cell, product_dtype(params, xs), reverse, unroll)
     xs = xs if mask is None else keep(mask, xs, 0)
-    others = {k: w for k, w in params.items() if k not in ("w_ih", "w_hh")}
-    vs = project_all(cell, params, xs, carry.h.dtype)
+    run = _look_up if _is_long_look_up(cell, params, xs) else _hoist
+    return run(loop, params, carry, xs, mask, h_mask)
+
+
+def _is_long_look_up(cell: Cell, params: Params, xs: Array) -> bool:
+    """Whether the rows of all steps together are too many for a cache."""
+    if not is_one_hot(xs) or cell.project is not multiply_input:
+        return False
+    return xs.size * params["w_ih"].shape[-1] >= _LONG_LOOK_UP
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _look_up(
+    loop: Loop,
+    params: Params,
+    carry: Carry,
+    xs: Array,
+    mask: Array | None,
+    h_mask: Array | None,
+) -> tuple[Carry, Array]:
+    """Look the row of each word up in the loop, where no gradient is asked for."""
+    weights = Weights(lay_out(params["w_hh"]), _others(params), h_mask)
+
+    def step(carry: Carry, inputs: tuple[Array, Array | None]) -> tuple[Carry, Array]:
+        """One step."""
+        words, real = inputs
+        v = loop.cell.project(params, words, carry.h.dtype)
+        return _step(loop, weights, carry, v, real)
+
+    return _scan(loop, step, carry, (xs, mask))
+
+
+def _look_up_and_keep(
+    loop: Loop, params: Params, carry: Carry, xs: Array, mask: Any, h_mask: Any
+) -> tuple[tuple[Carry, Array], Any]:
+    """For a gradient the rows are gathered first: it takes their place."""
+
+    def run(params: Params, carry: Carry, h_mask: Any) -> tuple[Carry, Array]:
+        """What is differentiated."""
+        return _hoist(loop, params, carry, xs, mask, h_mask)
+
+    return jax.vjp(run, params, carry, h_mask)
+
+
+def _look_up_gradient(loop: Loop, pull: Any, cotangents: Any) -> tuple:
+    del loop
+    d_params, d_carry, d_h_mask = pull(cotangents)
+    return d_params, d_carry, None, None, d_h_mask
+
+
+_look_up.defvjp(_look_up_and_keep, _look_up_gradient)
+
+
+def _hoist(
+    loop: Loop,
+    params: Params,
+    carry: Carry,
+    xs: Array,
+    mask: Array | None,
+    h_mask: Array | None,
+) -> tuple[Carry, Array]:
+    """Compute what the inputs add before the loop, for all steps at once."""
+    vs = project_all(loop.cell, params, xs, carry.h.dtype)
     # Under shard_map weights are the same everywhere and vs are not; what the
     # handwritten gradient returns for them has to be added up over the devices.
     vary = jnp.zeros_like(vs, shape=())
-    weights = Weights(params["w_hh"], others, h_mask)
+    weights = Weights(params["w_hh"], _others(params), h_mask)
     weights = jax.tree.map(lambda w: w + vary.astype(w.dtype), weights)
     return _run(loop, weights, carry, vs, mask)
+
+
+def _others(params: Params) -> Params:
+    return {k: w for k, w in params.items() if k not in ("w_ih", "w_hh")}
 
 
 def project_all(cell: Cell, params: Params, xs: Array, dtype: DTypeLike) -> Array:
@@ -114,17 +181,23 @@ _multiply.defvjp(_multiply_and_keep, _multiply_gradient)
 def _run(
     loop: Loop, weights: Weights, carry: Carry, vs: Array, mask: Array | None
 ) -> tuple[Carry, Array]:
-    cell, w_hh = loop.cell, lay_out(weights.w_hh)
+    weights = weights._replace(w_hh=lay_out(weights.w_hh))
 
     def step(carry: Carry, inputs: tuple[Array, Array | None]) -> tuple[Carry, Array]:
         """One step."""
-        v, real = inputs
-        u = _times(_read(loop, weights, carry), w_hh, v.dtype)
-        gates = cell.gates(weights.others, carry, v, u)
-        new = cell.update(weights.others, carry, gates)
-        return _hold(loop, real, new, carry)
+        return _step(loop, weights, carry, *inputs)
 
     return _scan(loop, step, carry, (vs, mask))
+
+
+def _step(
+    loop: Loop, weights: Weights, carry: Carry, v: Array, real: Array | None
+) -> tuple[Carry, Array]:
+    """One step with a ``w_hh`` that has been laid out."""
+    u = _times(_read(loop, weights, carry), weights.w_hh, v.dtype)
+    gates = loop.cell.gates(weights.others, carry, v, u)
+    new = loop.cell.update(weights.others, carry, gates)
+    return _hold(loop, real, new, carry)
 
 
 def _run_and_keep(

@@ -1,5 +1,6 @@
 """What the fused kernel promises beyond what every kernel does."""
 
+import importlib
 from functools import partial
 
 import jax
@@ -107,3 +108,46 @@ def test_a_plain_scan_holds_more(name="lstm"):
 
     program = jax.make_jaxpr(jax.grad(loss))(params)
     assert sum(count_products(body) for body in loops_in(program.jaxpr)) > 2
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("name", ["lstm", "gru", "peephole_lstm"])
+def test_rows_looked_up_in_the_loop_are_those_of_one_hot_vectors(
+    name, reverse, monkeypatch
+):
+    cell = CELLS[name](HIDDEN)
+    params, carry, _, _ = one_step(cell)
+    words = jax.random.randint(jax.random.key(5), SHAPE[:2], 0, SHAPE[2])
+    how = {"reverse": reverse, "lengths": jnp.array([7, 0, 4]), "carry": carry}
+
+    def run(params, xs):
+        return unroll(cell, params, xs, implementation="fused", **how)
+
+    def loss(params, xs):
+        last, ys = run(params, xs)
+        return (ys * random(6, *ys.shape)).sum() + (last.h**2).sum()
+
+    def results(xs):
+        return jax.jit(run)(params, xs), jax.jit(jax.grad(loss))(params, xs)
+
+    expected = results(jax.nn.one_hot(words, SHAPE[2]))
+    kernel = importlib.import_module("lstm_jax.kernels.fused")
+    monkeypatch.setattr(kernel, "_LONG_LOOK_UP", 1)
+    got = results(words)
+    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    outputs = 7 * 3 * HIDDEN  # all that is as long as the sequences
+    assert size_of_largest(jax.make_jaxpr(run)(params, words)) == outputs
+    monkeypatch.setattr(kernel, "_LONG_LOOK_UP", 10**9)
+    hoisted = jax.make_jaxpr(lambda *inputs: run(*inputs))(params, words)
+    assert size_of_largest(hoisted) == params["w_ih"].shape[1] * 7 * 3
+
+
+def size_of_largest(closed):
+    """Of all arrays that a program computes, in its loops too."""
+    sizes = [0]
+    for equation in closed.jaxpr.eqns:
+        sizes += [v.aval.size for v in equation.outvars]
+        inner = jax.tree.leaves(equation.params, is_leaf=lambda x: hasattr(x, "jaxpr"))
+        sizes += [size_of_largest(x) for x in inner if hasattr(x, "jaxpr")]
+    return max(sizes)
