@@ -70,9 +70,7 @@ def main(argv: list[str]) -> int:
             return 0
         keep_programs()
         if _DISTRIBUTED.value:
-            jax.distributed.initialize(
-                _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
-            )
+            join_hosts()
         # After initialize(), which would take SIGTERM for itself.
         with handle_signals() as interruption:
             run(config, f"python {shlex.join(argv)}", interruption)
@@ -88,6 +86,23 @@ def main(argv: list[str]) -> int:
         print(f"{stopped}. To go on: python {shlex.join(argv)}", file=sys.stderr)
         return stopped.exit_code
     return 0
+
+
+def join_hosts() -> None:
+    """Find the other hosts.
+
+    Raises:
+      UserError: it is not known where they are.
+    """
+    where = _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
+    try:
+        jax.distributed.initialize(*where)
+    except (ValueError, IndexError) as error:
+        raise UserError(
+            "--distributed: expected a TPU pod, a Slurm job, or --coordinator_address="
+            "host:port with --num_processes and --process_id, "
+            f"got {where}: {' '.join(str(error).split())}"
+        ) from error
 
 
 def lacking(error: Exception) -> str:
@@ -151,6 +166,11 @@ def explain(argv: list[str], error: Exception) -> str:
             close = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
             hint = f"; did you mean {' or '.join(close)}?" if close else ""
             return f"--config.{name}: no such setting{hint}"
+    named = re.search(r"--?config[= ](\S+)", " ".join(argv[1:]))
+    if named and not Path(named[1]).is_file():
+        return f"--config: expected a file (configs/offline.py), got no {named[1]!r}"
+    if named and not named[1].endswith(".py"):
+        return f"--config: expected a file of Python (.py), got {named[1]!r}"
     return f"command line: {' '.join(str(error).split())}"
 
 

@@ -38,7 +38,7 @@ def export_onnx(trained: Trained, path: Path) -> None:
     except ModuleNotFoundError as error:
         raise UserError(
             f"--format onnx: expected jax2onnx, got no {error.name}; "
-            'pip install "lstm-jax[onnx]"'
+            'pip install -e ".[onnx]", where the code is'
         ) from error
     shapes = _shapes(trained)
     model = to_onnx(

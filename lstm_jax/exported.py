@@ -180,8 +180,9 @@ def _read_files(path: Path) -> dict[str, bytes]:
                 _check_size(path, entry)
             return {entry.filename: archive.read(entry) for entry in entries}
     except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        hint = "; ONNX is for other programs" if path.suffix == ".onnx" else ""
         raise UserError(
-            f"{path}: expected a model that lstm-jax export wrote, got: {error}"
+            f"{path}: expected a model that lstm-jax export wrote, got: {error}{hint}"
         ) from error
 
 

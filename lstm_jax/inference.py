@@ -17,6 +17,7 @@ from lstm_jax import measures
 from lstm_jax.data.batches import Batch, Encoded, make_batch, ngram_width
 from lstm_jax.data.datasets import encode_ids
 from lstm_jax.data.tokenizer import PAD_ID, UNKNOWN_ID, encode
+from lstm_jax.errors import UserError
 from lstm_jax.loaded import Loaded
 from lstm_jax.one_behind import one_behind
 
@@ -121,7 +122,13 @@ class Predictor:
             self.gradients_of_ids(words, contrast, GRADIENT_POINTS)
 
     def token_ids(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """The tokens of each text, at full length."""
+        """The tokens of each text, at full length.
+
+        Raises:
+          UserError: one text in place of a list of them.
+        """
+        if isinstance(texts, str):
+            raise UserError(f"texts: expected a list of texts, got {texts[:40]!r}")
         return encode(self.loaded.text.tokenizer, list(texts))
 
     def logits_of_ids(self, token_ids: list[np.ndarray]) -> np.ndarray:

@@ -88,14 +88,15 @@ def _num_logits(params: PyTree, workdir: Workdir) -> int:
 
 
 def _about(config: Config, workdir: Workdir, num_logits: int) -> About:
-    """As the summary has it; without names of classes while there is none."""
-    summary: dict[str, Any] = {}
-    if workdir.summary.exists():
-        summary = read_json(workdir.summary)
+    """As the run wrote it down; numbers for names of classes where it did not."""
+    known: dict[str, Any] = {}
+    for path in (workdir.summary, workdir.about):
+        if path.exists():
+            known |= read_json(path)
     numbers = [str(number) for number in range(max(num_logits, 2))]
     return About(
-        label_names=tuple(summary.get("label_names", numbers)),
+        label_names=tuple(known.get("label_names", numbers)),
         name=config.name,
-        dataset=summary.get("dataset", config.data.source),
-        notice=summary.get("notice", ""),
+        dataset=known.get("dataset", config.data.source),
+        notice=known.get("notice", ""),
     )

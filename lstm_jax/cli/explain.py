@@ -99,4 +99,6 @@ def _table(found: Explanation, one: str) -> str:
     left_out = len(found.words) - len(words)
     if left_out:
         lines.append(f"({left_out:,} weaker or unread words are left out)")
+    if any(word.startswith("(") and len(word) > 1 for word in words.values()):
+        lines.append("A word in parentheses is one that the model does not know.")
     return "\n".join(lines)

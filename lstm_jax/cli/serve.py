@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> None:
     except ModuleNotFoundError as error:
         raise UserError(
             f"serve: expected starlette and uvicorn, got no {error.name}; "
-            'pip install "lstm-jax[serve]"'
+            'pip install -e ".[serve]", where the code is'
         ) from error
     with _listen(options.host, options.port) as listening:
         app = make_app(load_predictor(options), options.host)

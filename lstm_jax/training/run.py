@@ -13,6 +13,7 @@ from jax import Array
 from jax.sharding import Mesh
 
 from lstm_jax.data.batches import Batch
+from lstm_jax.data.corpus import Corpus
 from lstm_jax.data.datasets import Datasets, load_datasets, save_text
 from lstm_jax.data.word_vectors import read_word_vectors
 from lstm_jax.errors import UserError
@@ -35,7 +36,7 @@ from lstm_jax.training.optimizer import make_optimizer, make_schedule
 from lstm_jax.training.progress import Progress
 from lstm_jax.training.state import PyTree, TrainState, create_state, evaluation_params
 from lstm_jax.training.steps import EvalStep, TrainStep, make_eval_step, make_train_step
-from lstm_jax.training.workdir import Workdir
+from lstm_jax.training.workdir import Workdir, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +80,15 @@ class Run(NamedTuple):
         return count_steps(self.config, self.data)
 
 
+def describe(corpus: Corpus) -> dict[str, Any]:
+    """What those who use the model need to know of the data."""
+    return {
+        "label_names": list(corpus.label_names),
+        "dataset": corpus.name,
+        "notice": corpus.notice,
+    }
+
+
 def set_up(
     config: Config,
     workdir: Workdir,
@@ -92,6 +102,7 @@ def set_up(
         )
     active = jax.process_index() == 0
     if active and not workdir.tokenizer.exists():
+        write_json(workdir.about, describe(data.corpus))
         save_text(data.text, workdir.path)
     learner = make_learner(config, data)
     checkpoints = Checkpoints(

@@ -21,6 +21,7 @@ class Workdir:
         self.path = path
         self.lock = path / "lock"
         self.config = path / "config.json"
+        self.about = path / "about.json"
         self.tokenizer = path / "tokenizer.json"
         self.ngrams = path / "ngrams.npz"
         self.checkpoints = path / "checkpoints"
@@ -55,7 +56,7 @@ def claim(workdir: Workdir, settings: dict[str, Any]) -> None:
     try:
         workdir.path.mkdir(parents=True, exist_ok=True)
         for leftover in (
-            *(workdir.tokenizer, workdir.ngrams, workdir.metrics),
+            *(workdir.about, workdir.tokenizer, workdir.ngrams, workdir.metrics),
             *(workdir.predictions, workdir.examples, workdir.explanations),
         ):
             leftover.unlink(missing_ok=True)

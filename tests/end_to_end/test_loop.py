@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import json
 import os
+import shutil
 
 import jax
 import numpy as np
@@ -19,6 +20,7 @@ from outcomes import (
 
 from lstm_jax.data.batches import make_batch
 from lstm_jax.errors import UserError
+from lstm_jax.trained import load_trained
 from lstm_jax.training import loop
 from lstm_jax.training.loop import train_and_evaluate
 from lstm_jax.training.workdir import Workdir, claim
@@ -381,3 +383,11 @@ def test_a_run_whose_saves_fail_stops_or_goes_on_and_loses_nothing(
     again = train_and_evaluate(config, tmp_path / "full")
     assert timeless(again) == timeless(whole)
     assert measured(tmp_path / "full") == measured(tmp_path / "whole")
+
+
+def test_a_run_that_is_not_finished_knows_its_classes(unbroken, tmp_path):
+    folder = shutil.copytree(unbroken.folder, tmp_path / "run")
+    (folder / "summary.json").unlink()
+    about = load_trained(folder).about
+    assert list(about.label_names) == unbroken.summary["label_names"]
+    assert about.dataset == unbroken.summary["dataset"]

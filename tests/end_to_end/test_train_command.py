@@ -34,6 +34,14 @@ MISTAKES = {
     ),
     "missing config file": (["--config=no/such/config.py"], ["no/such/config.py"]),
     "broken config file": (["--config={broken}"], ["broken.py"]),
+    "config of another kind": (
+        [f"--config={ROOT / 'README.md'}"],
+        ["--config: expected a file of Python (.py), got", "README.md"],
+    ),
+    "nobody to join": (
+        [*LSTM, "--distributed"],
+        ["--distributed: expected a TPU pod, a Slurm job, or --coordinator_address"],
+    ),
     "no config": ([], ["--config: expected a file"]),
     "unknown flag": ([*LSTM, "--wrkdir=here"], ["wrkdir"]),
     "no flag": ([*LSTM, "here"], ["expected flags only, got 'here'"]),

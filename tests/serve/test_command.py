@@ -79,4 +79,4 @@ def test_a_port_that_is_taken(model, capsys):
 def test_without_its_libraries_it_says_what_to_install(model, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     assert main(["serve", "--model", model, "--port", "0"]) == 2
-    assert 'pip install "lstm-jax[serve]"' in capsys.readouterr().err
+    assert 'pip install -e ".[serve]"' in capsys.readouterr().err
