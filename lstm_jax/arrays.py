@@ -1,6 +1,8 @@
 """Arrays from ``.npz`` files, which may come from strangers."""
 
 import math
+import tokenize
+import zlib
 from pathlib import Path
 from zipfile import BadZipFile, LargeZipFile, ZipFile
 
@@ -10,6 +12,11 @@ from lstm_jax.errors import UserError
 
 # What the largest files of a run stay far below; deflate makes 1 byte of 1,000.
 _MOST_BYTES = 2**32
+# Encrypted, of an unknown compression, damaged, or with a header that is none.
+_SPOILT = (
+    *(MemoryError, NotImplementedError, RuntimeError, SyntaxError, TypeError),
+    *(OverflowError, zlib.error, tokenize.TokenError),
+)
 
 
 def read_arrays(path: Path, what: str) -> dict[str, np.ndarray]:
@@ -30,8 +37,7 @@ def read_arrays(path: Path, what: str) -> dict[str, np.ndarray]:
     except (OSError, ValueError, KeyError, EOFError, BadZipFile, LargeZipFile) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: expected {what}, got: {reason}") from error
-    except (MemoryError, NotImplementedError, RuntimeError, SyntaxError) as error:
-        # Encrypted, of an unknown compression, or with a header that is none.
+    except _SPOILT as error:
         raise UserError(
             f"{path}: expected {what}, got: {type(error).__name__}"
         ) from error

@@ -1,6 +1,7 @@
 """Files from strangers: no code is run, and nothing huge is allocated."""
 
 import ast
+import contextlib
 import json
 import os
 import zipfile
@@ -205,3 +206,16 @@ def test_no_module_unpickles_or_evaluates():
                 assert called not in ("eval", "exec", "np.lib.format.read_array"), path
                 if called in ("np.load", "numpy.load"):
                     assert "allow_pickle=False" in ast.unparse(node), path
+
+
+def test_a_flipped_bit_in_compressed_arrays_is_told_in_a_line(tmp_path):
+    path = tmp_path / "a.npz"
+    rng = np.random.default_rng(0)
+    np.savez_compressed(path, a=rng.integers(0, 9, 500), b=np.zeros(300))
+    whole = path.read_bytes()
+    for place in rng.choice(8 * len(whole), 400, replace=False):
+        spoilt = bytearray(whole)
+        spoilt[place // 8] ^= 1 << place % 8
+        path.write_bytes(spoilt)
+        with contextlib.suppress(UserError):
+            arrays.read_arrays(path, "arrays")

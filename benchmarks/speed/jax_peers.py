@@ -73,7 +73,9 @@ def haiku(case: Case, arrays: Arrays) -> tuple[Any, Recur]:
 
     def run(xs: Array) -> Array:
         cell = hk.LSTM(case.hidden)
-        return hk.dynamic_unroll(cell, xs, cell.initial_state(xs.shape[1]))[0]
+        start = cell.initial_state(xs.shape[1])
+        outputs: Any = hk.dynamic_unroll(cell, xs, start)
+        return outputs[0]
 
     apply = hk.without_apply_rng(hk.transform(run)).apply
     params = {"lstm/linear": convert.to_haiku("LSTM", arrays.cell)}

@@ -1,14 +1,17 @@
 """What a run tells: ``metrics.jsonl``, TensorBoard events, and the terminal."""
 
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Any
 
-import tensorboardX
 from tqdm import tqdm
 
+from lstm_jax.training.events import EventFile
 from lstm_jax.training.workdir import Workdir
+
+logger = logging.getLogger(__name__)
 
 
 class Logbook:
@@ -35,9 +38,7 @@ class Logbook:
             return
         _drop_lines_after(workdir.metrics, step)
         self._lines = workdir.metrics.open("a", encoding="utf-8")
-        self._events = tensorboardX.SummaryWriter(
-            str(workdir.path), purge_step=step + 1
-        )
+        self._events = EventFile(workdir.path, purge_step=step + 1)
         if notice:
             self._events.add_text("notice", notice)
 
@@ -72,9 +73,13 @@ class Logbook:
 
     def close(self) -> None:
         """Close the files."""
-        if self.active:
-            self._lines.close()
-            self._events.close()
+        if not self.active:
+            return
+        for file in (self._lines, self._events):
+            try:
+                file.close()
+            except OSError as error:  # an earlier failure, which is being told
+                logger.debug("closing: %s", error)
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

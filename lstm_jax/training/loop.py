@@ -185,7 +185,10 @@ def _stop_if_asked(run: Run, snapshot: Snapshot) -> None:
     number = run.interruption.agreed()
     if number:
         _save(run, snapshot)
-        raise Interrupted(number, f"step {snapshot.progress.step} is saved")
+        run.checkpoints.wait()
+        step = snapshot.progress.step
+        saved = "is" if run.checkpoints.holds(step) else "could not be"
+        raise Interrupted(number, f"step {step} {saved} saved")
 
 
 def _plan(run: Run, epoch: int) -> Plan:

@@ -53,13 +53,11 @@ def claim(workdir: Workdir, settings: dict[str, Any]) -> None:
     if workdir.is_started():
         _check_same(workdir, settings)
         return
+    _refuse_strangers(workdir)
     try:
         workdir.path.mkdir(parents=True, exist_ok=True)
-        for leftover in (
-            *(workdir.about, workdir.tokenizer, workdir.ngrams, workdir.metrics),
-            *(workdir.predictions, workdir.examples, workdir.explanations),
-        ):
-            leftover.unlink(missing_ok=True)
+        for leftover in _leftovers(workdir):
+            leftover.unlink()
         write_json(workdir.config, settings)
     except OSError as error:
         raise UserError(
@@ -85,6 +83,33 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
     draft = path.with_suffix(".tmp")
     draft.write_text(text, encoding="utf-8")
     draft.replace(path)
+
+
+def _leftovers(workdir: Workdir) -> list[Path]:
+    """What a run writes before its first checkpoint, and after its last."""
+    paths = (
+        *(workdir.about, workdir.tokenizer, workdir.ngrams, workdir.metrics),
+        *(workdir.predictions, workdir.examples, workdir.explanations),
+    )
+    return [path for path in paths if path.exists()]
+
+
+def _refuse_strangers(workdir: Workdir) -> None:
+    """Leave alone what no run of ours has written."""
+    found = _leftovers(workdir)
+    if workdir.checkpoints.exists():
+        found += [p for p in workdir.checkpoints.iterdir() if p.name.isdigit()]
+    try:
+        if workdir.config.exists():
+            from_dict(read_json(workdir.config))
+        elif found:
+            raise UserError("no config.json")
+    except UserError as error:
+        names = ", ".join(path.name for path in found[:3]) or workdir.config.name
+        raise UserError(
+            f"--workdir {workdir.path}: expected a new folder or that of a run, got "
+            f"{names} beside: {error}; name another --workdir"
+        ) from error
 
 
 def _check_same(workdir: Workdir, settings: dict[str, Any]) -> None:

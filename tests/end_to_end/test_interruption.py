@@ -7,13 +7,16 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from outcomes import assert_same_run, saved_steps
 
 from lstm_jax.training import loop, run
+from lstm_jax.training.checkpoints import Snapshot
 from lstm_jax.training.interruption import Interrupted, handle_signals
 from lstm_jax.training.loop import train_and_evaluate
+from lstm_jax.training.progress import Progress
 
 HIT = Path(__file__).with_name("hit.py")
 # (where, call, signal) and the step that is then saved, None for nothing.
@@ -212,3 +215,17 @@ def test_a_mistake_that_one_host_sees_is_told_by_all(two_hosts, tmp_path):
     codes, said = two_hosts(tmp_path / "file", "", "")
     assert codes == [2, 2], said
     assert all("expected a folder to write to" in err for err in said)
+
+
+@pytest.mark.parametrize(("held", "said"), [(True, "is"), (False, "could not be")])
+def test_what_could_not_be_saved_is_not_called_saved(held, said):
+    checkpoints = SimpleNamespace(
+        save=lambda snapshot: None, wait=lambda: None, holds=lambda step: held
+    )
+    run = SimpleNamespace(
+        checkpoints=checkpoints,
+        clock=SimpleNamespace(stamp=lambda progress: progress),
+        interruption=SimpleNamespace(agreed=lambda: 15),
+    )
+    with pytest.raises(Interrupted, match=f"SIGTERM; step 7 {said} saved"):
+        loop._stop_if_asked(run, Snapshot(None, None, Progress(step=7)))

@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 from tensorboardX.proto.event_pb2 import Event
@@ -107,3 +108,17 @@ def test_what_is_said_goes_to_the_terminal(workdir, capsys):
     logbook.say("epoch 1/3")
     logbook.close()
     assert capsys.readouterr().out == "epoch 1/3\n"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+@pytest.mark.parametrize("which", ["lines", "events"])
+def test_on_a_full_disk_a_measurement_fails_and_nothing_waits(workdir, which):
+    logbook = Logbook(workdir, step=0, active=True)
+    if which == "lines":
+        logbook._lines = open("/dev/full", "w")
+    else:
+        logbook._events._writer._py_recordio_writer._writer = open("/dev/full", "wb")
+    for step in range(30):  # more than a queue would take
+        with pytest.raises(OSError, match="No space left"):
+            logbook.write("train", step, 1, loss=0.5)
+    logbook.close()

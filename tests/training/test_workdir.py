@@ -141,3 +141,23 @@ def test_a_setting_that_an_earlier_version_did_not_have_has_its_default(started)
     others["train"]["on_nonfinite"] = "skip"
     with pytest.raises(UserError, match="train.on_nonfinite: 'stop' -> 'skip'"):
         claim(started, others)
+
+
+def test_the_files_of_others_are_left_alone(tmp_path):
+    files = {
+        "config.json": '{"theirs": 1}',
+        "tokenizer.json": "theirs",
+        "metrics.jsonl": "theirs",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(UserError, match="expected a new folder or that of a run"):
+        claim(Workdir(tmp_path), SETTINGS)
+    assert {p.name: p.read_text() for p in tmp_path.iterdir()} == files
+
+
+def test_checkpoints_without_their_settings_are_not_gone_on_from(tmp_path):
+    (tmp_path / "checkpoints" / "5").mkdir(parents=True)
+    with pytest.raises(UserError, match="got 5 beside: no config.json"):
+        claim(Workdir(tmp_path), SETTINGS)
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoints"]
