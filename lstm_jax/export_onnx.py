@@ -1,7 +1,9 @@
 """Write a trained classifier as ONNX, for runtimes that know nothing of JAX."""
 
 import json
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,21 @@ from lstm_jax.trained import Trained
 _CALLS = {"jit": "jaxpr", "pjit": "jaxpr", "custom_jvp_call": "call_jaxpr"}
 
 
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Leave out what jax2onnx warns of: parts of it that are for other libraries."""
+    loggers = [logging.getLogger(name) for name in ("jax2onnx", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@_without_warnings()
 def export_onnx(trained: Trained, path: Path) -> None:
     """Write ``model.onnx``: any number of texts, of any length.
 
