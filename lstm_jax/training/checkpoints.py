@@ -7,6 +7,7 @@ import math
 import os
 import re
 import shutil
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,6 +62,7 @@ class Checkpoints:
         # Orbax reports each of its steps, and failures with a traceback: these are
         # raised as well, and a user is told of them below.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
+        logging.getLogger("asyncio").addFilter(_is_not_of_orbax)
         self._folder, self._keep, self._saving = folder, keep, 0
         self._stops = on_save_error == "stop"
         self._manager = self._open()
@@ -176,6 +178,18 @@ class Checkpoints:
                 (self._folder / str(step)).rename(aside)
         wait_for_hosts("damaged checkpoints set aside")
         self._manager.reload()
+
+
+def _is_not_of_orbax(record: logging.LogRecord) -> bool:
+    """Whether a report of asyncio is not of a save that failed.
+
+    Orbax leaves the errors of some of its futures behind, and asyncio shows them with a
+    traceback whenever these are collected.
+    """
+    error = record.exc_info[1] if record.exc_info else None
+    frames = traceback.walk_tb(error.__traceback__ if error else None)
+    modules = (frame.f_globals.get("__name__", "") for frame, _ in frames)
+    return not any(module.partition(".")[0] == "orbax" for module in modules)
 
 
 def digest(part: PyTree) -> str:

@@ -13,6 +13,7 @@ from lstm_jax.data.datasets import Datasets, Text, encode_reviews
 from lstm_jax.data.ngrams import no_ngrams
 from lstm_jax.data.tokenizer import train_tokenizer
 from lstm_jax.errors import UserError
+from lstm_jax.models.config import ModelConfig
 from lstm_jax.training.config import Config, from_dict
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -111,6 +112,23 @@ def test_times_steps(name, make_run):
     seconds, steps = make_peer().time_steps(7)
     assert len(seconds) == 7 and min(seconds) > 0
     assert steps == 5
+
+
+def test_gathered_words_are_the_same_function_as_one_hot_vectors():
+    torch = pytest.importorskip("torch", reason="installed by [bench] alone")
+    peers = importlib.import_module("published_torch")
+    torch.manual_seed(0)
+    model = peers.OneHotLSTM(ModelConfig(hidden_size=6), vocab_size=20)
+    token_ids, lengths = torch.randint(0, 20, (4, 9)), torch.tensor([9, 1, 4, 7])
+    found = []
+    for model.dense in (True, False):
+        model.zero_grad()
+        logits = model(token_ids, lengths)
+        logits.square().sum().backward()
+        found.append([logits.detach(), *(p.grad for p in model.parameters())])
+    for dense, gathered in zip(*found, strict=True):
+        torch.testing.assert_close(dense, gathered)
+    assert found[0][1].abs().sum() > 0
 
 
 def test_torch_repeats_a_run_that_was_not_killed(make_run):

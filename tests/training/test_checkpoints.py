@@ -1,5 +1,6 @@
 import contextlib
 import dataclasses
+import logging
 import random
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import orbax.checkpoint as ocp
 import pytest
 
 from lstm_jax.errors import UserError
@@ -298,6 +300,21 @@ def fill(folder):
     with (folder / "filler").open("wb", 0) as file, contextlib.suppress(OSError):
         while file.write(bytes(4096)):
             pass
+
+
+def test_asyncio_does_not_report_a_failed_save_with_a_traceback(tmp_path, caplog):
+    Checkpoints(tmp_path / "checkpoints", keep=1).close()
+    for fail in (
+        lambda: ocp.CheckpointManager(tmp_path / "missing").restore(7),
+        lambda: int("not of a save"),
+    ):
+        try:
+            fail()
+        except Exception as error:
+            message = "Future exception was never retrieved"
+            logging.getLogger("asyncio").error(message, exc_info=error)
+    (report,) = [record for record in caplog.records if record.name == "asyncio"]
+    assert "not of a save" in str(report.exc_info[1])
 
 
 @pytest.mark.parametrize("on_save_error", ["stop", "continue"])
