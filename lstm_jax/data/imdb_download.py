@@ -86,6 +86,7 @@ def _probe(url: str) -> str:
     outcome: list[str] = []
 
     def ask() -> None:
+        """Leave the answer in ``outcome``: a thread returns nothing."""
         request = urllib.request.Request(url, method="HEAD")
         try:
             with urllib.request.urlopen(request, timeout=_PROBE_SECONDS):

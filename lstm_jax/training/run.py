@@ -225,6 +225,7 @@ def _first_state(
     """The state before the first step, on every device."""
 
     def init(key: jax.Array) -> TrainState:
+        """Draw the parameters where they will lie."""
         params = model.init(key, *example_inputs(model))["params"]
         return create_state(params, optimizer, average=average)
 

@@ -44,6 +44,7 @@ def make_train_step(
     """
 
     def loss(params: PyTree, batch: Batch, key: Array) -> tuple[Array, Sums]:
+        """The losses of the parts, added up; the sums are of them combined."""
         parts = model.apply(
             {"params": params},
             *_inputs(batch),
@@ -57,6 +58,7 @@ def make_train_step(
         return total, metric_sums(model.combine(parts), batch.labels, batch.weights)
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
+        """Move the parameters by one batch."""
         step_key = jax.random.fold_in(key, state.step)
         parts = _split(batch, accumulation_steps)
         gradient, sums = _accumulate(loss, state.params, parts, step_key)
@@ -86,6 +88,7 @@ def make_eval_step(model: TextClassifier) -> EvalStep:
     """
 
     def eval_step(params: PyTree, batch: Batch) -> tuple[Sums, Array]:
+        """Judge one batch, without dropout."""
         logits = jnp.asarray(model.apply({"params": params}, *_inputs(batch)))
         return metric_sums(logits, batch.labels, batch.weights), logits
 
@@ -116,6 +119,7 @@ def _accumulate(
         return gradient_of(params, jax.tree.map(lambda x: x[0], parts), key)
 
     def body(total: PyTree, inputs: tuple[Batch, Array]) -> tuple[PyTree, None]:
+        """Add one part."""
         part, part_key = inputs
         return jax.tree.map(jnp.add, total, gradient_of(params, part, part_key)), None
 
