@@ -38,6 +38,12 @@ _OUTPUT = flags.DEFINE_string("output", "results/published", "The folder of resu
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "For the weights; by default runs/published/<name of the result>."
 )
+_LIBRARY = flags.DEFINE_enum(
+    "library", None, ["keras", "torch"], "By default the one of the write-up."
+)
+_BY_LENGTH = flags.DEFINE_bool(
+    "by_length", False, "With torch: batches of reviews of like length."
+)
 _EPOCHS = flags.DEFINE_integer("epochs", None, "Stop earlier than the config says.")
 _STEPS = flags.DEFINE_integer("steps", None, "Only time this many training steps.")
 
@@ -78,7 +84,7 @@ class Peer(Protocol):
 def main(argv: list[str]) -> None:
     """Train, or time, and write one JSON object."""
     config = dataclasses.replace(read_config(_CONFIG, argv), seed=_SEED.value)
-    library = library_of(config)
+    library = _LIBRARY.value or library_of(config)
     output = Path(_OUTPUT.value)
     output.mkdir(parents=True, exist_ok=True)
     if _STEPS.value:
@@ -176,8 +182,9 @@ def make_peer(config: Config, library: str, data: Datasets) -> Peer:
       UserError: it is not installed.
     """
     module, name = _PEERS[library]
+    options = {"by_length": True} if _BY_LENGTH.value else {}
     try:
-        return getattr(importlib.import_module(module), name)(config, data)
+        return getattr(importlib.import_module(module), name)(config, data, **options)
     except ModuleNotFoundError as error:
         raise UserError(
             f'{error.name}: expected to be installed, is not; pip install -e ".[bench]"'

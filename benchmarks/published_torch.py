@@ -1,7 +1,8 @@
 """The PyTorch tutorials, as a user of PyTorch writes them.
 
-Both are repaired as little as possible.  The one of one-hot words takes the log-softmax
-of one output, which is 0 whatever the input; here that output is a logit.
+Those of the write-ups are repaired as little as possible.  The one of one-hot words
+takes the log-softmax of one output, which is 0 whatever the input; here that output is
+a logit.
 """
 
 # The extra that holds these libraries is not needed to check types elsewhere.
@@ -97,8 +98,31 @@ class PretrainedBiLSTM(nn.Module):
         return self.output(torch.cat([outputs[:, 0], outputs[:, -1]], dim=1))
 
 
+class PackedLSTM(nn.Module):
+    """Trained vectors, packed reviews, and a logit from the last hidden state.
+
+    Of no write-up: what PyTorch's tutorials make of the settings of a Keras one.
+    """
+
+    def __init__(self, config: ModelConfig, vocab_size: int) -> None:
+        """Build it."""
+        super().__init__()
+        size = config.embedding_size
+        self.embedding = nn.Embedding(vocab_size, size, padding_idx=PAD_ID)
+        self.lstm = nn.LSTM(size, config.hidden_size, batch_first=True)
+        self.output = nn.Linear(config.hidden_size, 1)
+
+    def forward(self, token_ids: Tensor, lengths: Tensor) -> Tensor:
+        """``[B, T]`` to ``[B, 1]``."""
+        packed = nn.utils.rnn.pack_padded_sequence(
+            self.embedding(token_ids), lengths, batch_first=True, enforce_sorted=False
+        )
+        _, (last, _) = self.lstm(packed)
+        return self.output(last[-1])
+
+
 class TorchPeer:
-    """One of the two models, and the loop that trains it.
+    """One of the models, and the loop that trains it.
 
     Attributes:
       name: the library and its version.
@@ -107,14 +131,21 @@ class TorchPeer:
       facts: what else there is to report.
     """
 
-    def __init__(self, config: Config, data: Datasets) -> None:
-        """Build the model and its optimizer."""
+    def __init__(self, config: Config, data: Datasets, by_length: bool = False) -> None:
+        """Build the model and its optimizer.
+
+        Args:
+          config: its settings.
+          data: its reviews.
+          by_length: batch reviews of like length; those of one-hot words always are.
+        """
         self.name = f"PyTorch {torch.__version__.partition('+')[0]}"
         self.packages = ("torch",)
         self.threads = torch.get_num_threads()
         self.facts: dict[str, Any] = {}
         self._started = time.perf_counter()
         self._config, self._data = config, data
+        self._by_length = by_length or config.model.inputs == "one_hot"
         torch.manual_seed(config.seed)
         self._model = self._build()
         trained = [p for p in self._model.parameters() if p.requires_grad]
@@ -161,6 +192,8 @@ class TorchPeer:
         config, text = self._config.model, self._data.text
         if config.inputs == "one_hot":
             return OneHotLSTM(config, text.tokenizer.get_vocab_size())
+        if not config.embedding_file:
+            return PackedLSTM(config, text.tokenizer.get_vocab_size())
         vectors, coverage = load_vectors(config, text.tokenizer.get_vocab())
         print(f"vectors of {coverage:.2%} of the vocabulary", flush=True)
         self.facts["embedding_coverage"] = round(coverage, 4)
@@ -204,7 +237,7 @@ class TorchPeer:
         size, count = self._config.train.batch_size, len(split.labels)
         rng = np.random.default_rng((self._config.seed, epoch))
         order = rng.permutation(count) if epoch else np.arange(count)
-        if self._config.model.inputs != "one_hot":
+        if not self._by_length:
             return list(_cut(order, size))
         batches = [
             rows

@@ -1,6 +1,6 @@
 """The libraries of JAX: ours, Flax Linen, Flax NNX, Haiku, Equinox.
 
-All but the recurrent layer is the same code for all of them.
+All but one direction of one recurrent layer is the same code for all of them.
 """
 
 # pyright: reportMissingImports=false
@@ -8,7 +8,7 @@ All but the recurrent layer is the same code for all of them.
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,27 +20,38 @@ from speed.case import Arrays, Case, Programs
 from lstm_jax import convert, lstm, unroll
 from lstm_jax.training.devices import batch_sharding, copied, make_data_mesh
 
-# (params, xs [T, B, D], lengths [B] or None) -> ys [T, B, H]
+# One direction of a layer: (params, xs [T, B, D], lengths [B] or None) -> ys [T, B, H]
 Recur = Callable[[Any, Array, Array | None], Array]
+Weights = dict[str, np.ndarray]
 
 
-def ours(case: Case, arrays: Arrays, implementation: str) -> tuple[Any, Recur]:
+class Way(NamedTuple):
+    """What a direction of a layer is made of."""
+
+    hidden: int
+    reverse: bool
+    dtype: str
+
+
+def ours(way: Way, weights: Weights, implementation: str) -> tuple[Any, Recur]:
     """``unroll`` with one implementation."""
-    cell = lstm(case.hidden)
+    cell = lstm(way.hidden)
 
     def recur(params: Any, xs: Array, lengths: Array | None) -> Array:
-        how = {"lengths": lengths, "implementation": implementation}
-        return unroll(cell, params, xs, **how)[1]
+        params = jax.tree.map(lambda w: w.astype(way.dtype), params)
+        how = {"reverse": way.reverse, "implementation": implementation}
+        return unroll(cell, params, xs, lengths=lengths, **how)[1]
 
-    return arrays.cell, recur
+    return weights, recur
 
 
-def linen(case: Case, arrays: Arrays) -> tuple[Any, Recur]:
+def linen(way: Way, weights: Weights) -> tuple[Any, Recur]:
     """``flax.linen.RNN(OptimizedLSTMCell)``."""
     import flax.linen as nn
 
-    layer = nn.RNN(nn.OptimizedLSTMCell(case.hidden), time_major=True)
-    params = {"cell": convert.to_linen("OptimizedLSTMCell", arrays.cell)}
+    cell = nn.OptimizedLSTMCell(way.hidden, dtype=jnp.dtype(way.dtype))
+    layer = nn.RNN(cell, time_major=True, reverse=way.reverse, keep_order=True)
+    params = {"cell": convert.to_linen("OptimizedLSTMCell", weights)}
 
     def recur(params: Any, xs: Array, lengths: Array | None) -> Array:
         ys: Any = layer.apply({"params": params}, xs, seq_lengths=lengths)
@@ -49,46 +60,53 @@ def linen(case: Case, arrays: Arrays) -> tuple[Any, Recur]:
     return params, recur
 
 
-def nnx(case: Case, arrays: Arrays) -> tuple[Any, Recur]:
+def nnx(way: Way, weights: Weights) -> tuple[Any, Recur]:
     """``flax.nnx.RNN(OptimizedLSTMCell)``."""
     from flax import nnx
 
     rngs = nnx.Rngs(0)
-    cell = nnx.OptimizedLSTMCell(case.embedding, case.hidden, rngs=rngs)
-    layer = nnx.RNN(cell, time_major=True, rngs=rngs)
+    cell = nnx.OptimizedLSTMCell(
+        len(weights["w_ih"]), way.hidden, dtype=jnp.dtype(way.dtype), rngs=rngs
+    )
+    order = {"reverse": way.reverse, "keep_order": True}
+    layer = nnx.RNN(cell, time_major=True, rngs=rngs, **order)
     graph, params, rest = nnx.split(layer, nnx.Param, ...)
-    flat = convert.to_nnx("OptimizedLSTMCell", arrays.cell)
+    flat = convert.to_nnx("OptimizedLSTMCell", weights)
     nnx.replace_by_pure_dict(params, {"cell": flat})
 
     def recur(params: Any, xs: Array, lengths: Array | None) -> Array:
-        ys: Any = nnx.merge(graph, params, rest)(xs, seq_lengths=lengths)
+        # The layer would draw its first carry, zeros, and count the draw: not here.
+        zeros = jnp.zeros((xs.shape[1], way.hidden))
+        ys: Any = nnx.merge(graph, params, rest)(
+            xs, seq_lengths=lengths, initial_carry=(zeros, zeros)
+        )
         return ys
 
     return params, recur
 
 
-def haiku(case: Case, arrays: Arrays) -> tuple[Any, Recur]:
+def haiku(way: Way, weights: Weights) -> tuple[Any, Recur]:
     """``hk.dynamic_unroll(hk.LSTM)``, which knows no lengths."""
     import haiku as hk
 
     def run(xs: Array) -> Array:
-        cell = hk.LSTM(case.hidden)
+        cell = hk.LSTM(way.hidden)
         start = cell.initial_state(xs.shape[1])
-        outputs: Any = hk.dynamic_unroll(cell, xs, start)
+        outputs: Any = hk.dynamic_unroll(cell, xs, start, reverse=way.reverse)
         return outputs[0]
 
     apply = hk.without_apply_rng(hk.transform(run)).apply
-    params = {"lstm/linear": convert.to_haiku("LSTM", arrays.cell)}
+    params = {"lstm/linear": convert.to_haiku("LSTM", weights)}
     return params, lambda params, xs, lengths: apply(params, xs)
 
 
-def equinox(case: Case, arrays: Arrays) -> tuple[Any, Recur]:
+def equinox(way: Way, weights: Weights) -> tuple[Any, Recur]:
     """``eqx.nn.LSTMCell`` under ``lax.scan``, as its documentation shows."""
     import equinox as eqx
 
-    cell = eqx.nn.LSTMCell(case.embedding, case.hidden, key=jax.random.key(0))
+    cell = eqx.nn.LSTMCell(len(weights["w_ih"]), way.hidden, key=jax.random.key(0))
     # Its gates stand in the order i, f, g, o, each a row: torch's layout.
-    torch = convert.to_torch("LSTM", {"layer_0": arrays.cell})
+    torch = convert.to_torch("LSTM", {"layer_0": weights})
     w_ih, w_hh, b, _ = (np.asarray(w) for w in torch.values())
     where = lambda c: (c.weight_ih, c.weight_hh, c.bias)  # noqa: E731
     cell = eqx.tree_at(where, cell, tuple(map(jnp.asarray, (w_ih, w_hh, b))))
@@ -96,16 +114,36 @@ def equinox(case: Case, arrays: Arrays) -> tuple[Any, Recur]:
 
     def one(params: Any, xs: Array) -> Array:
         cell = eqx.combine(params, rest)
-        zeros = jnp.zeros(case.hidden)
+        zeros = jnp.zeros(way.hidden)
 
         def step(carry: Any, x: Array) -> tuple[Any, Array]:
             carry = cell(x, carry)
             return carry, carry[0]
 
-        return jax.lax.scan(step, (zeros, zeros), xs)[1]
+        return jax.lax.scan(step, (zeros, zeros), xs, reverse=way.reverse)[1]
 
     batched = jax.vmap(one, in_axes=(None, 1), out_axes=1)
     return params, lambda params, xs, lengths: batched(params, xs)
+
+
+def compose(build: Callable[..., tuple[Any, Recur]], case: Case, arrays: Arrays) -> Any:
+    """Both directions and all layers, of what one direction of one layer is."""
+    built = [
+        [
+            build(Way(case.hidden, way == 1, case.dtype), weights)
+            for way, weights in enumerate(layer)
+        ]
+        for layer in arrays.layers
+    ]
+
+    def recur(params: Any, xs: Array, lengths: Array | None) -> Array:
+        for layer, layer_params in zip(built, params, strict=True):
+            ways = zip(layer, layer_params, strict=True)
+            outputs = [run(own, xs, lengths) for (_, run), own in ways]
+            xs = jnp.concatenate(outputs, axis=-1)
+        return xs
+
+    return [[params for params, _ in layer] for layer in built], recur
 
 
 LIBRARIES: dict[str, tuple[str, Callable[..., tuple[Any, Recur]]]] = {
@@ -116,13 +154,12 @@ LIBRARIES: dict[str, tuple[str, Callable[..., tuple[Any, Recur]]]] = {
     "haiku": ("dm-haiku", haiku),
     "equinox": ("equinox", equinox),
 }
-NO_LENGTHS = ("haiku", "equinox")
 
 
 def make_programs(library: str, case: Case, arrays: Arrays) -> Programs:
     """The jitted programs of a library, over all devices that there are."""
     package, build = LIBRARIES[library]
-    rnn, recur = build(case, arrays)
+    rnn, recur = compose(build, case, arrays)
     params = {"table": arrays.table, "rnn": rnn, "w_out": arrays.w_out}
     mesh = make_data_mesh(case.batch, case.batch)
     batch = (arrays.tokens, arrays.lengths, arrays.labels)
@@ -148,8 +185,8 @@ def make_programs(library: str, case: Case, arrays: Arrays) -> Programs:
 
 def _fold(params: Any) -> Any:
     """As ``Predictor`` does once, when it loads a model: see ``models/fold.py``."""
-    w_ih = params["table"] @ params["rnn"]["w_ih"]
-    return {"rnn": {**params["rnn"], "w_ih": w_ih}, "w_out": params["w_out"]}
+    first = [way | {"w_ih": params["table"] @ way["w_ih"]} for way in params["rnn"][0]]
+    return {"rnn": [first, *params["rnn"][1:]], "w_out": params["w_out"]}
 
 
 def _logits(
@@ -157,8 +194,11 @@ def _logits(
 ) -> Array:
     """Embedding, LSTM, mean over the real steps, one logit a review."""
     # Folded, the rows of the input weights are those of the table: words are one-hot.
-    xs = params["table"][tokens.T] if "table" in params else tokens.T
+    xs = tokens.T
+    if "table" in params:
+        xs = params["table"].astype(case.dtype)[xs]
     ys = recur(params["rnn"], xs, lengths if case.masked else None)
+    ys = ys.astype(jnp.float32)
     if case.masked:
         real = jnp.arange(case.steps)[:, None] < lengths[None]
         ys = jnp.where(real[..., None], ys, 0)

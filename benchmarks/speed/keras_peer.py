@@ -30,15 +30,27 @@ def make_programs(library: str, case: Case, arrays: Arrays) -> Programs:
 
 
 def _model(case: Case, arrays: Arrays) -> keras.Model:
+    if case.dtype != "float32":
+        keras.mixed_precision.set_global_policy(f"mixed_{case.dtype}")
     words = keras.Input((case.steps,), dtype="int32")
     table = keras.layers.Embedding(
         case.vocab + 1, case.embedding, mask_zero=case.masked
     )
-    rnn = keras.layers.LSTM(case.hidden, return_sequences=True)
+    layers = [_layer(case) for _ in arrays.layers]
     pool = keras.layers.GlobalAveragePooling1D()
-    logit = keras.layers.Dense(1, use_bias=False)
-    model = keras.Model(words, logit(pool(rnn(table(words)))))
+    logit = keras.layers.Dense(1, use_bias=False, dtype="float32")
+    xs = table(words)
+    for layer in layers:
+        xs = layer(xs)
+    model = keras.Model(words, logit(pool(xs)))
     table.set_weights([np.concatenate([arrays.table[:1], arrays.table])])
-    rnn.set_weights(convert.to_keras("LSTM", arrays.cell))
+    for layer, ways in zip(layers, arrays.layers, strict=True):
+        converted = [convert.to_keras("LSTM", weights) for weights in ways]
+        layer.set_weights([array for way in converted for array in way])
     logit.set_weights([arrays.w_out[:, None]])
     return model
+
+
+def _layer(case: Case) -> keras.layers.Layer:
+    rnn = keras.layers.LSTM(case.hidden, return_sequences=True)
+    return rnn if case.directions == 1 else keras.layers.Bidirectional(rnn)

@@ -20,22 +20,36 @@ class Model(nn.Module):
         self.table = nn.Embedding.from_pretrained(
             torch.tensor(arrays.table), freeze=False
         )
-        self.lstm = nn.LSTM(case.embedding, case.hidden)
-        weights = convert.to_torch("LSTM", {"layer_0": arrays.cell})
+        self.lstm = nn.LSTM(
+            case.embedding,
+            case.hidden,
+            num_layers=case.layers,
+            bidirectional=case.directions == 2,
+        )
+        layers = {
+            f"layer_{n}": dict(zip(("forward", "backward"), ways, strict=True))
+            if case.directions == 2
+            else ways[0]
+            for n, ways in enumerate(arrays.layers)
+        }
+        weights = convert.to_torch("LSTM", layers)
         self.lstm.load_state_dict({k: torch.tensor(v) for k, v in weights.items()})
         self.w_out = nn.Parameter(torch.tensor(arrays.w_out))
 
     def forward(self, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """Logits ``[B]``; ragged reviews are packed."""
+        """Logits ``[B]``; ragged reviews are packed, bfloat16 is by autocast."""
+        with torch.autocast("cpu", torch.bfloat16, self.case.dtype != "float32"):
+            ys = self._outputs(tokens, lengths).float()
+        return ys.sum(0) / lengths[:, None] @ self.w_out
+
+    def _outputs(self, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         xs = self.table(tokens.T)
         if self.case.masked:
             packed = nn.utils.rnn.pack_padded_sequence(
                 xs, lengths.cpu(), enforce_sorted=False
             )
-            ys, _ = nn.utils.rnn.pad_packed_sequence(self.lstm(packed)[0])
-        else:
-            ys, _ = self.lstm(xs)
-        return ys.sum(0) / lengths[:, None] @ self.w_out
+            return nn.utils.rnn.pad_packed_sequence(self.lstm(packed)[0])[0]
+        return self.lstm(xs)[0]
 
 
 def make_programs(library: str, case: Case, arrays: Arrays) -> Programs:
