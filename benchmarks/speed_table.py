@@ -4,34 +4,72 @@ python benchmarks/speed_table.py
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "results" / "speed"
-BEGIN, END = "<!-- speed:begin -->\n", "<!-- speed:end -->"
+# Of the files, and of the pairs of marks in README.
+NAMES = ("step", "job", "scaling")
 
 
 def write_table() -> None:
-    """Put the tables where README marks their place."""
+    """Put the tables where README marks their places."""
     readme = ROOT / "README.md"
     readme.write_text(insert(readme.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def insert(text: str) -> str:
-    """``text`` with new tables between its marks."""
-    before, rest = text.split(BEGIN)
-    return before + BEGIN + make_tables() + END + rest.split(END)[1]
+    """``text`` with new tables between its marks, one pair of marks a file."""
+    for name in NAMES:
+        begin, end = f"<!-- speed-{name}:begin -->\n", f"<!-- speed-{name}:end -->"
+        before, rest = text.split(begin)
+        results = json.loads((FOLDER / f"{name}.json").read_text())
+        text = before + begin + MAKE[name](results) + end + rest.split(end)[1]
+    return text
 
 
-def make_tables() -> str:
+def make_step(cases: dict[str, Any]) -> str:
     """A training step, then a forward pass; a row a library, a column a case."""
-    cases = json.loads((FOLDER / "step.json").read_text())
     return (
         _table("training step, ms", "train_ms", cases)
         + "\n"
         + _table("forward pass, ms", "infer_ms", cases)
     )
+
+
+def make_job(entrants: dict[str, Any]) -> str:
+    """Seconds from a command to a validation accuracy; a row an entrant."""
+    targets = list(next(iter(entrants.values()))["seconds_to"])
+    lines = [
+        f"| seconds to | {' | '.join(targets)} | best of its epochs |",
+        "|---" * (len(targets) + 2) + "|",
+    ]
+    for name, result in entrants.items():
+        cells = [_fastest(result["seconds_to"][target]) for target in targets]
+        best = f"{100 * result['best_accuracy']:.1f} %"
+        lines.append(f"| {' | '.join([name, *cells, best])} |")
+    return "\n".join(lines) + "\n"
+
+
+def make_scaling(measured: dict[str, list[dict[str, Any]]]) -> str:
+    """Milliseconds and megabytes; a row a series, a column a point of it."""
+    lines = []
+    for name, points in measured.items():
+        changes = name.partition(",")[0]
+        cells = [
+            f"{point[changes]}: {point['milliseconds']:,.0f} ms, "
+            f"{point['temporary_megabytes']:,.0f} MB"
+            for point in points
+        ]
+        lines.append(f"- {name}: {'; '.join(cells)}")
+    return "\n".join(lines) + "\n"
+
+
+def _fastest(seconds: list[float | None]) -> str:
+    reached = [value for value in seconds if value is not None]
+    return f"{min(reached):.0f}" if reached else "never"
 
 
 def _table(title: str, key: str, cases: dict[str, Any]) -> str:
@@ -58,6 +96,12 @@ def _cell(rows: list[dict[str, Any]], library: str, start: str, key: str) -> str
             return f"**{shown}**" if row[key] == best else shown
     return "none"
 
+
+MAKE: dict[str, Callable[[Any], str]] = {
+    "step": make_step,
+    "job": make_job,
+    "scaling": make_scaling,
+}
 
 if __name__ == "__main__":
     write_table()

@@ -414,7 +414,7 @@ CASES = (
 # rnn see rate_runs: no rate solves even the shortest task.
 RATES = {"rnn": 1e-3, "gru": 1e-2, "lstm": 1e-2}
 ADDING_STEPS = {100: 4000, 300: 3000, 1000: 1500}
-COPY_STEPS = {100: 8000, 300: 5000, 1000: 1000}
+COPY_STEPS = {100: 8000, 300: 5000, 1000: 3000}
 
 
 def adding_runs() -> list[Run]:
