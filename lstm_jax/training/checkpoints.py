@@ -79,11 +79,7 @@ class Checkpoints:
         if step in self._manager.all_steps():
             return
         self._saving = step
-        parts = {
-            "state": snapshot.state._asdict(),
-            "best": snapshot.best,
-            "progress": snapshot.progress.to_json(),
-        }
+        parts = _parts(snapshot) | {"progress": snapshot.progress.to_json()}
         args = ocp.args.Composite(
             state=ocp.args.StandardSave(parts["state"]),
             best=ocp.args.StandardSave(parts["best"]),
@@ -251,14 +247,17 @@ def _steps(folder: Path) -> list[Path]:
 
 
 def _parts(snapshot: Snapshot) -> dict[str, PyTree]:
-    return {"state": snapshot.state._asdict(), "best": snapshot.best, "progress": None}
+    state = snapshot.state._asdict()
+    if state["carry"] == ():
+        del state["carry"]  # which checkpoints did not always have
+    return {"state": state, "best": snapshot.best, "progress": None}
 
 
 def _snapshot(parts: dict[str, Any], like: Snapshot) -> Snapshot:
     """What was read, the state on the devices that ``like`` is on."""
     state = jax.tree.map(
         lambda x, old: jax.make_array_from_process_local_data(old.sharding, x),
-        *(TrainState(**parts["state"]), like.state),
+        *(like.state._replace(**parts["state"]), like.state),
     )
     return Snapshot(state, parts["best"], Progress.from_json(parts["progress"]))
 

@@ -18,16 +18,22 @@ class TrainState(NamedTuple):
       params: the parameters.
       opt_state: of the optimizer.
       average: the moving average of the parameters, or () when there is none.
+      carry: what a model that reads on where it stopped remembers, or ().
     """
 
     step: Array
     params: PyTree
     opt_state: PyTree
     average: PyTree
+    carry: PyTree = ()
 
 
 def create_state(
-    params: PyTree, optimizer: optax.GradientTransformation, *, average: bool
+    params: PyTree,
+    optimizer: optax.GradientTransformation,
+    *,
+    average: bool,
+    carry: PyTree = (),
 ) -> TrainState:
     """The state before the first step."""
     return TrainState(
@@ -36,6 +42,7 @@ def create_state(
         opt_state=optimizer.init(params),
         # A copy: a step donates both, and one buffer cannot be donated twice.
         average=jax.tree.map(jnp.copy, params) if average else (),
+        carry=carry,
     )
 
 

@@ -14,12 +14,14 @@ from lstm_jax.models.classifier import TextClassifier
 from lstm_jax.training.losses import Sums, metric_sums
 from lstm_jax.training.state import PyTree, TrainState
 
-TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Sums]]
+TrainStep = Callable[[TrainState, Any], tuple[TrainState, Sums]]
 EvalStep = Callable[[PyTree, Batch], tuple[Sums, Array]]
+# (params, carry, batch, key) -> the sum to make small, and (sums, the new carry)
+Loss = Callable[[PyTree, PyTree, Any, Array], tuple[Array, tuple[Sums, PyTree]]]
 
 
 def make_train_step(
-    model: TextClassifier,
+    loss: Loss,
     optimizer: optax.GradientTransformation,
     key: Array,
     *,
@@ -30,7 +32,7 @@ def make_train_step(
     """Build ``(state, batch) -> (state, sums)``.
 
     Args:
-      model: a ``TextClassifier``; each of its parts is trained by its own loss.
+      loss: what is to become small, added up over what ``Sums.count`` counts.
       optimizer: what moves the parameters.
       key: of the run; the randomness of a step is a function of it and of
         ``state.step``, so a resumed run repeats it exactly.
@@ -43,7 +45,34 @@ def make_train_step(
     The loss of a step whose gradient is not finite is NaN.
     """
 
-    def loss(params: PyTree, batch: Batch, key: Array) -> tuple[Array, Sums]:
+    def train_step(state: TrainState, batch: Any) -> tuple[TrainState, Sums]:
+        """Move the parameters by one batch."""
+        gradient, sums, carry = _differentiate(
+            loss, state, batch, jax.random.fold_in(key, state.step), accumulation_steps
+        )
+        # The host looks at the loss alone: a broken gradient has to show in it.
+        whole = jnp.isfinite(optax.tree.norm(gradient) + sums.loss)
+        sums = sums._replace(loss=jnp.where(whole, sums.loss, jnp.nan))
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        average = state.average
+        if ema_decay:
+            average = _move_average(average, params, state.step, ema_decay)
+        moved = TrainState(state.step + 1, params, opt_state, average, carry)
+        if skip_nonfinite:
+            stayed = state._replace(step=moved.step)
+            moved = jax.tree.map(partial(jnp.where, whole), moved, stayed)
+        return moved, sums
+
+    return train_step
+
+
+def classifier_loss(model: TextClassifier) -> Loss:
+    """The loss of a classifier, each part of which is trained by its own."""
+
+    def loss(
+        params: PyTree, carry: PyTree, batch: Batch, key: Array
+    ) -> tuple[Array, tuple[Sums, PyTree]]:
         """The losses of the parts, added up; the sums are of them combined."""
         parts = model.apply(
             {"params": params},
@@ -55,30 +84,10 @@ def make_train_step(
         parts = jnp.asarray(parts)
         each = jax.vmap(metric_sums, in_axes=(0, None, None))
         total = each(parts, batch.labels, batch.weights).loss.sum()
-        return total, metric_sums(model.combine(parts), batch.labels, batch.weights)
+        sums = metric_sums(model.combine(parts), batch.labels, batch.weights)
+        return total, (sums, carry)
 
-    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Sums]:
-        """Move the parameters by one batch."""
-        step_key = jax.random.fold_in(key, state.step)
-        parts = _split(batch, accumulation_steps)
-        gradient, sums = _accumulate(loss, state.params, parts, step_key)
-        # Summed over reviews so far: the mean over the real ones.
-        gradient = jax.tree.map(lambda g: g / jnp.maximum(sums.count, 1), gradient)
-        # The host looks at the loss alone: a broken gradient has to show in it.
-        whole = jnp.isfinite(optax.tree.norm(gradient) + sums.loss)
-        sums = sums._replace(loss=jnp.where(whole, sums.loss, jnp.nan))
-        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        average = state.average
-        if ema_decay:
-            average = _move_average(average, params, state.step, ema_decay)
-        moved = TrainState(state.step + 1, params, opt_state, average)
-        if skip_nonfinite:
-            stayed = state._replace(step=moved.step)
-            moved = jax.tree.map(partial(jnp.where, whole), moved, stayed)
-        return moved, sums
-
-    return train_step
+    return loss
 
 
 def make_eval_step(model: TextClassifier) -> EvalStep:
@@ -99,34 +108,49 @@ def _inputs(batch: Batch) -> tuple:
     return batch.token_ids, batch.lengths, batch.ngram_ids, batch.ngram_values
 
 
-def _split(batch: Batch, parts: int) -> Batch:
+def _differentiate(
+    loss: Loss, state: TrainState, batch: Any, key: Array, count: int
+) -> tuple[PyTree, Sums, PyTree]:
+    """The mean gradient, the sums and the new carry, from ``count`` parts."""
+    gradient_of = jax.grad(loss, has_aux=True)
+    if count == 1:
+        gradient, (sums, carry) = gradient_of(state.params, state.carry, batch, key)
+    else:
+        parts = _split((state.carry, batch), count)
+        gradient, sums, carry = _accumulate(gradient_of, state.params, parts, key)
+    # Summed so far over reviews, or tokens: the mean over the real ones.
+    gradient = jax.tree.map(lambda g: g / jnp.maximum(sums.count, 1), gradient)
+    return gradient, sums, carry
+
+
+def _split(tree: PyTree, parts: int) -> PyTree:
     """``[B, ...]`` to ``[parts, B / parts, ...]``.
 
     Row ``i`` goes to part ``i % parts``: rows that lie on one device stay there.
     """
     return jax.tree.map(
-        lambda x: x.reshape(len(x) // parts, parts, *x.shape[1:]).swapaxes(0, 1), batch
+        lambda x: x.reshape(len(x) // parts, parts, *x.shape[1:]).swapaxes(0, 1), tree
     )
 
 
 def _accumulate(
-    loss: Callable[..., Any], params: PyTree, parts: Batch, key: Array
-) -> tuple[PyTree, Sums]:
+    gradient_of: Callable[..., Any], params: PyTree, parts: PyTree, key: Array
+) -> tuple[PyTree, Sums, PyTree]:
     """Add up the gradients and metric sums of the parts of a batch."""
-    gradient_of = jax.grad(loss, has_aux=True)
-    count = len(parts.labels)
-    if count == 1:
-        return gradient_of(params, jax.tree.map(lambda x: x[0], parts), key)
+    carries, batches = parts
+    count = len(jax.tree.leaves(batches)[0])
 
-    def body(total: PyTree, inputs: tuple[Batch, Array]) -> tuple[PyTree, None]:
+    def body(total: PyTree, inputs: Any) -> tuple[PyTree, PyTree]:
         """Add one part."""
-        part, part_key = inputs
-        return jax.tree.map(jnp.add, total, gradient_of(params, part, part_key)), None
+        gradient, (sums, carry) = gradient_of(params, *inputs)
+        return jax.tree.map(jnp.add, total, (gradient, sums)), carry
 
     zero = jnp.zeros((), jnp.float32)
     start = (jax.tree.map(jnp.zeros_like, params), Sums(zero, zero, zero))
-    total, _ = jax.lax.scan(body, start, (parts, jax.random.split(key, count)))
-    return total
+    inputs = (carries, batches, jax.random.split(key, count))
+    (gradient, sums), carries = jax.lax.scan(body, start, inputs)
+    carry = jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(-1, *x.shape[2:]), carries)
+    return gradient, sums, carry
 
 
 def _move_average(average: PyTree, params: PyTree, step: Array, decay: float) -> PyTree:

@@ -1,0 +1,306 @@
+"""The task of a classifier: from labelled reviews to logits."""
+
+import logging
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+from flax.linen.summary import tabulate
+from jax.sharding import Mesh
+
+from lstm_jax.data.batches import (
+    Batch,
+    Encoded,
+    Plan,
+    make_batch,
+    ngram_width,
+    padding_share,
+    plan_epoch,
+    plan_evaluation,
+)
+from lstm_jax.data.corpus import Corpus
+from lstm_jax.data.datasets import Datasets, load_datasets, save_text
+from lstm_jax.data.word_vectors import read_word_vectors
+from lstm_jax.models.build import build_classifier, example_inputs
+from lstm_jax.models.classifier import TextClassifier
+from lstm_jax.models.config import ModelConfig
+from lstm_jax.models.fold import fold_embedding
+from lstm_jax.one_behind import one_behind
+from lstm_jax.training.compile import compile_step, first_state
+from lstm_jax.training.config import Config
+from lstm_jax.training.devices import (
+    batch_order,
+    copied,
+    local_rows,
+    make_data_mesh,
+    put_batch,
+    put_copies,
+    shared_mistakes,
+)
+from lstm_jax.training.optimizer import make_optimizer, make_schedule
+from lstm_jax.training.predictions import (
+    Predictions,
+    choose_examples,
+    count_words,
+    save_predictions,
+    split_of,
+)
+from lstm_jax.training.progress import Progress
+from lstm_jax.training.state import PyTree, TrainState
+from lstm_jax.training.steps import EvalStep, TrainStep, classifier_loss, make_eval_step
+from lstm_jax.training.task import Batches, Task
+from lstm_jax.training.workdir import Workdir, write_json
+
+logger = logging.getLogger(__name__)
+
+
+class Learner(NamedTuple):
+    """The model and what is computed with it.
+
+    Attributes:
+      model: the classifier.
+      schedule: step -> learning rate.
+      mesh: the devices that batches are split over.
+      first_state: the state before the first step.
+      train_step: jitted; gives its first argument's memory to the result.
+      prepare: jitted; the parameters as ``eval_step`` takes them.
+      eval_step: jitted.
+    """
+
+    model: TextClassifier
+    schedule: optax.Schedule
+    mesh: Mesh
+    first_state: TrainState
+    train_step: TrainStep
+    prepare: Callable[[PyTree], PyTree]
+    eval_step: EvalStep
+
+
+class Work(NamedTuple):
+    """What the functions below share."""
+
+    config: Config
+    data: Datasets
+    learner: Learner
+
+
+class Evaluation(NamedTuple):
+    """What parameters make of a split.
+
+    Attributes:
+      scores: mean ``loss`` and ``accuracy``.
+      logits: float32 ``[N, K]``, of each review, in the order of the split.
+    """
+
+    scores: dict[str, float]
+    logits: np.ndarray
+
+
+def make_classification(config: Config, workdir: Workdir) -> Task:
+    """Load the data, leave in the folder what reads a text, and build the learner.
+
+    Raises:
+      UserError: data or settings are not as expected.
+    """
+    with shared_mistakes():
+        data = load_datasets(
+            config.data, num_logits=config.model.num_logits, text_dir=workdir.path
+        )
+    if jax.process_index() == 0 and not workdir.tokenizer.exists():
+        write_json(workdir.about, describe(data.corpus))
+        save_text(data.text, workdir.path)
+    learner = make_learner(config, data)
+    work = Work(config, data, learner)
+    return Task(
+        digest=data.digest(),
+        notice=data.corpus.notice,
+        steps_per_epoch=count_steps(config, data),
+        mesh=learner.mesh,
+        schedule=learner.schedule,
+        first_state=learner.first_state,
+        train_step=learner.train_step,
+        introduce=partial(_introduce, work),
+        batches=partial(plan_batches, work),
+        validate=lambda params: evaluate(work, params, data.val).scores,
+        conclude=partial(_conclude, work),
+        facts=partial(_facts, work),
+    )
+
+
+def describe(corpus: Corpus) -> dict[str, Any]:
+    """What those who use the model need to know of the data."""
+    return {
+        "label_names": list(corpus.label_names),
+        "dataset": corpus.name,
+        "notice": corpus.notice,
+    }
+
+
+def make_learner(config: Config, data: Datasets) -> Learner:
+    """Build the model, its optimizer and the jitted steps."""
+    train, optim = config.train, config.optim
+    model = build_classifier(
+        config.model,
+        vocab_size=data.text.tokenizer.get_vocab_size(),
+        num_classes=len(data.corpus.label_names),
+        num_ngrams=len(data.text.ngrams.keys),
+        vectors=_vectors(config.model, data),
+    )
+    mesh = make_data_mesh(
+        train.batch_size // optim.accumulation_steps, train.eval_batch_size
+    )
+    schedule = make_schedule(optim, train.epochs * count_steps(config, data))
+    folded = fold_embedding(model)
+    frozen = () if config.model.train_embedding else ("embedding",)
+    optimizer = make_optimizer(optim, schedule, frozen=frozen)
+    # Two independent streams from one seed: the first weights, and dropout.
+    key_init, key_steps = jax.random.split(jax.random.key(config.seed))
+    start = first_state(
+        lambda key: model.init(key, *example_inputs(model))["params"],
+        optimizer,
+        key_init,
+        mesh,
+        average=optim.ema_decay > 0,
+    )
+    return Learner(
+        model=model,
+        schedule=schedule,
+        mesh=mesh,
+        first_state=start,
+        train_step=compile_step(
+            config, classifier_loss(model), optimizer, mesh, key_steps
+        ),
+        prepare=jax.jit(folded.fold, out_shardings=copied(mesh)),
+        eval_step=jax.jit(make_eval_step(folded.module), out_shardings=copied(mesh)),
+    )
+
+
+def count_steps(config: Config, data: Datasets) -> int:
+    """Batches in an epoch; the last may be short."""
+    return -(-len(data.train.labels) // config.train.batch_size)
+
+
+def plan_batches(work: Work, epoch: int) -> Batches:
+    """Shuffle the reviews for an epoch, and make the batch of a step when asked."""
+    plan, data = _plan(work.config, work.data, epoch), work.data.train
+
+    def batch(index: int) -> tuple[Batch, int]:
+        """One batch on the devices."""
+        rows = plan.rows[index]
+        tokens = int(data.lengths[rows[rows >= 0]].sum())
+        return _batch(work, data, plan, index), tokens
+
+    return batch
+
+
+def evaluate(work: Work, params: PyTree, data: Encoded) -> Evaluation:
+    """Loss, accuracy and logits of every review of ``data``, each read once."""
+    learner, size = work.learner, work.config.train.eval_batch_size
+    plan = plan_evaluation(data.lengths, work.data.widths, size)
+    order = batch_order(learner.mesh, size)
+    total = np.zeros(3)
+    logits = np.zeros((len(data.labels), learner.model.num_logits), np.float32)
+    prepared = learner.prepare(params)
+    started = (
+        (rows, learner.eval_step(prepared, _batch(work, data, plan, index)))
+        for index, rows in enumerate(plan.rows)
+    )
+    for rows, outcome in one_behind(started):
+        sums, batch_logits = jax.device_get(outcome)
+        total += np.array(sums, np.float64)
+        rows = rows[order]
+        logits[rows[rows >= 0]] = batch_logits[rows >= 0]
+    loss, correct, count = total.tolist()
+    if count != len(data.labels):
+        raise RuntimeError(f"counted {count:.0f} of {len(data.labels)} reviews")
+    return Evaluation({"loss": loss / count, "accuracy": correct / count}, logits)
+
+
+def _plan(config: Config, data: Datasets, epoch: int) -> Plan:
+    lengths, size = data.train.lengths, config.train.batch_size
+    return plan_epoch(lengths, data.widths, size, seed=config.seed, epoch=epoch)
+
+
+def _batch(work: Work, data: Encoded, plan: Plan, index: int) -> Batch:
+    rows, width = local_rows(plan.rows[index]), int(plan.widths[index])
+    ngrams = ngram_width(width, work.data.widths, work.data.text.ngrams.order)
+    return put_batch(work.learner.mesh, make_batch(data, rows, width, ngrams))
+
+
+def _vectors(config: ModelConfig, data: Datasets) -> np.ndarray | None:
+    """The vectors that the embedding begins with, None when they are drawn."""
+    if not config.embedding_file:
+        return None
+    vocab, path = data.text.tokenizer.get_vocab(), Path(config.embedding_file)
+    vectors = read_word_vectors(path.expanduser(), vocab, config.embedding_size)
+    words = np.concatenate(data.train.token_ids)
+    logger.info(
+        "%s: vectors for %s of %s words, %.1f %% of the words of the train reviews",
+        path,
+        f"{vectors.known.sum():,}",
+        f"{len(vocab):,}",
+        100 * vectors.known[words].mean(),
+    )
+    return vectors.table
+
+
+def _introduce(work: Work) -> str:
+    """The layers, and how many reviews there are."""
+    model, data = work.learner.model, work.data
+    table = tabulate(
+        model,
+        jax.random.key(0),
+        console_kwargs={"width": 100, "force_terminal": sys.stdout.isatty()},
+    )
+    counts = _counts(data)
+    return (
+        f"{table(*example_inputs(model)).strip()}\n{data.corpus.name}: "
+        f"{counts['train']:,} train, {counts['val']:,} validation and "
+        f"{counts['test']:,} test reviews on "
+        f"{work.learner.mesh.size} x {jax.devices()[0].device_kind}"
+    )
+
+
+def _conclude(work: Work, best: PyTree, workdir: Workdir) -> dict[str, float] | None:
+    """Read the test split, once, with the best parameters; keep what they say."""
+    data, test = work.data, None
+    best = put_copies(work.learner.mesh, best)
+    predictions = Predictions(
+        val=split_of(data.val, evaluate(work, best, data.val).logits),
+        test=None,
+        word_counts=count_words(data.train, data.text.tokenizer.get_vocab_size()),
+    )
+    if data.test is not None:
+        test, logits = evaluate(work, best, data.test)
+        test["count"] = len(data.test.labels)
+        predictions = predictions._replace(test=split_of(data.test, logits))
+    if jax.process_index() == 0:
+        save_predictions(predictions, workdir.predictions)
+        write_json(workdir.examples, choose_examples(predictions.val, data.val_texts))
+    return test
+
+
+def _facts(work: Work, progress: Progress) -> dict[str, Any]:
+    config, data = work.config, work.data
+    reviews = len(data.train.labels) * progress.epochs
+    padding = padding_share(_plan(config, data, epoch=0), data.train.lengths)
+    return {
+        "dataset": data.corpus.name,
+        "notice": data.corpus.notice,
+        "label_names": list(data.corpus.label_names),
+        "validation_by_group": data.corpus.train.groups is not None,
+        "counts": _counts(data),
+        "vocab_size": data.text.tokenizer.get_vocab_size(),
+        "reviews_per_second": round(reviews / max(progress.train_seconds, 1e-9), 1),
+        "padding_share": round(padding, 4),
+    }
+
+
+def _counts(data: Datasets) -> dict[str, int]:
+    splits = {"train": data.train, "val": data.val, "test": data.test}
+    return {name: 0 if x is None else len(x.labels) for name, x in splits.items()}

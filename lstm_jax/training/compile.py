@@ -1,0 +1,72 @@
+"""The state before the first step, and the compiled step, of any task."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from jax import Array
+from jax.sharding import Mesh
+
+from lstm_jax.training.config import Config
+from lstm_jax.training.devices import batch_sharding, copied
+from lstm_jax.training.state import PyTree, TrainState, create_state
+from lstm_jax.training.steps import Loss, TrainStep, make_train_step
+
+
+def first_state(
+    init: Callable[[Array], PyTree],
+    optimizer: optax.GradientTransformation,
+    key: Array,
+    mesh: Mesh,
+    *,
+    average: bool,
+    carry: PyTree = (),
+) -> TrainState:
+    """The state before the first step, on every device.
+
+    Args:
+      init: key -> parameters.
+      optimizer: whose moments there are to be.
+      key: for ``init``.
+      mesh: the devices.
+      average: whether a moving average is kept.
+      carry: of ``TrainState``.
+    """
+
+    def start(key: Array) -> TrainState:
+        """Draw the parameters where they will lie."""
+        return create_state(init(key), optimizer, average=average, carry=carry)
+
+    return jax.jit(start, out_shardings=copied(mesh))(key)
+
+
+def compile_step(
+    config: Config,
+    loss: Loss,
+    optimizer: optax.GradientTransformation,
+    mesh: Mesh,
+    key: Array,
+) -> TrainStep:
+    """The jitted train step of a run with this key."""
+
+    def step(key_data: Array, state: TrainState, batch: Any) -> Any:
+        """With the key as an argument: all seeds share what was compiled for one."""
+        return make_train_step(
+            loss,
+            optimizer,
+            jax.random.wrap_key_data(key_data),
+            ema_decay=config.optim.ema_decay,
+            accumulation_steps=config.optim.accumulation_steps,
+            skip_nonfinite=config.train.on_nonfinite == "skip",
+        )(state, batch)
+
+    compiled = jax.jit(
+        step,
+        in_shardings=(copied(mesh), copied(mesh), batch_sharding(mesh)),
+        out_shardings=copied(mesh),
+        donate_argnums=1,
+    )
+    return partial(compiled, np.asarray(jax.random.key_data(key)))
