@@ -25,10 +25,8 @@ from absl import flags
 from ml_collections import config_flags
 from published_flags import read_config, report_mistakes
 
-from lstm_jax.data.batches import make_batch, ngram_width, plan_epoch
 from lstm_jax.training.clock import Clock
 from lstm_jax.training.config import Config
-from lstm_jax.training.devices import put_batch
 from lstm_jax.training.run import Run, set_up
 from lstm_jax.training.workdir import Workdir
 
@@ -50,7 +48,7 @@ def time_config(config: Config, count: int) -> dict[str, Any]:
         seconds = _time_steps(run, snapshot.state, count)
         run.checkpoints.close()
         run.logbook.close()
-    steps = run.steps_per_epoch
+    steps = run.task.steps_per_epoch
     return {
         "config_name": config.name,
         "steps_timed": count,
@@ -59,7 +57,7 @@ def time_config(config: Config, count: int) -> dict[str, Any]:
         # Batches are not of one length: the mean, unlike the median, adds up.
         "seconds_an_epoch": round(float(np.mean(seconds)) * steps, 2),
         "seconds_compiling": round(clock.stamp(snapshot.progress).compile_seconds, 2),
-        "device": f"{run.learner.mesh.size} x {jax.devices()[0].device_kind}",
+        "device": f"{run.task.mesh.size} x {jax.devices()[0].device_kind}",
         "cores": len(os.sched_getaffinity(0)),
         "jax": jax.__version__,
     }
@@ -67,25 +65,17 @@ def time_config(config: Config, count: int) -> dict[str, Any]:
 
 def _time_steps(run: Run, state: Any, count: int) -> list[float]:
     """Seconds of each step; the first of each shape is taken once more before it."""
-    data, config = run.data, run.config
-    plan = plan_epoch(
-        data.train.lengths,
-        data.widths,
-        config.train.batch_size,
-        seed=config.seed,
-        epoch=0,
-    )
-    seconds, compiled = [], set()
-    for rows, width in zip(plan.rows[:count], plan.widths[:count], strict=True):
-        ngrams = ngram_width(int(width), data.widths, data.text.ngrams.order)
-        for _ in range(1 if width in compiled else 2):
+    batches, seconds, compiled = run.task.batches(0), [], set()
+    for index in range(count):
+        while True:
             begun = time.perf_counter()
-            batch = make_batch(data.train, rows, int(width), ngrams)
-            batch = put_batch(run.learner.mesh, batch)
-            state, sums = run.learner.train_step(state, batch)
+            batch, _ = batches(index)
+            state, sums = run.task.train_step(state, batch)
             jax.device_get(sums)
             elapsed = time.perf_counter() - begun
-        compiled.add(width)
+            if batch.token_ids.shape in compiled:
+                break
+            compiled.add(batch.token_ids.shape)
         seconds.append(elapsed)
     return seconds
 

@@ -12,7 +12,11 @@ from lstm_jax.data.datasets import load_datasets
 from lstm_jax.models.build import build_classifier, example_inputs
 from lstm_jax.models.config import ModelConfig
 from lstm_jax.training.state import create_state, evaluation_params
-from lstm_jax.training.steps import make_eval_step, make_train_step
+from lstm_jax.training.steps import (
+    classifier_loss,
+    make_eval_step,
+    make_train_step,
+)
 
 WIDTH, NGRAM_WIDTH = 8, 16
 KEY = jax.random.key(7)
@@ -69,7 +73,7 @@ SGD = optax.sgd(0.5)
 def plain(data):
     """A model without dropout, its jitted step, and its first state."""
     model = classifier(data)
-    step = jax.jit(make_train_step(model, SGD, KEY))
+    step = jax.jit(make_train_step(classifier_loss(model), SGD, KEY))
     return model, step, first_state(model, SGD)
 
 
@@ -82,7 +86,7 @@ def random_step(data):
         embedding_dropout_rate=0.2,
         head_dropout_rate=0.2,
     )
-    step = make_train_step(model, SGD, KEY, ema_decay=0.9)
+    step = make_train_step(classifier_loss(model), SGD, KEY, ema_decay=0.9)
     return model, jax.jit(step), first_state(model, SGD, average=True)
 
 
@@ -93,7 +97,7 @@ def test_accumulated_parts_move_as_the_whole_batch(data, plain):
     model, step, state = plain
     # Three parts of two rows: one has two fillers, so its mean is of nothing.
     batch = batch_of(data, [3, 0, -1, 9, 1, -1])
-    accumulate = make_train_step(model, SGD, KEY, accumulation_steps=3)
+    accumulate = make_train_step(classifier_loss(model), SGD, KEY, accumulation_steps=3)
     whole, sums = step(state, batch)
     in_parts, sums_in_parts = jax.jit(accumulate)(state, batch)
     assert_close(in_parts.params, whole.params)
@@ -170,14 +174,18 @@ def test_a_step_is_a_function_of_the_key_and_the_number_of_the_step(data, random
     assert float(sums.loss) == float(sums_again.loss)
     later = state._replace(step=jnp.asarray(1, jnp.int32))
     assert float(step(later, batch)[1].loss) != float(sums.loss)
-    other_key = make_train_step(model, SGD, jax.random.key(8), ema_decay=0.9)
+    other_key = make_train_step(
+        classifier_loss(model), SGD, jax.random.key(8), ema_decay=0.9
+    )
     assert float(jax.jit(other_key)(state, batch)[1].loss) != float(sums.loss)
 
 
 def test_the_parts_of_a_batch_have_dropout_of_their_own(data):
     model = classifier(data, embedding_dropout_rate=0.5)
     state = first_state(model, SGD)
-    step = jax.jit(make_train_step(model, SGD, KEY, accumulation_steps=2))
+    step = jax.jit(
+        make_train_step(classifier_loss(model), SGD, KEY, accumulation_steps=2)
+    )
     # Both parts hold the same reviews: only their dropout can tell them apart.
     sums = [step(state, batch_of(data, rows))[1] for rows in ([3, 3], [3, -1])]
     assert float(sums[0].loss) != pytest.approx(2 * float(sums[1].loss), rel=1e-4)
@@ -194,7 +202,7 @@ def test_a_second_step_of_the_same_shape_compiles_nothing(data, plain):
 
 def test_eight_reviews_are_learned_by_heart(data):
     model, optimizer = classifier(data, cell="lstm"), optax.adam(0.05)
-    step = jax.jit(make_train_step(model, optimizer, KEY))
+    step = jax.jit(make_train_step(classifier_loss(model), optimizer, KEY))
     batch, state = batch_of(data, range(8)), first_state(model, optimizer)
     for _ in range(60):
         state, sums = step(state, batch)
@@ -215,7 +223,7 @@ class SteepModel:
 
 def test_a_gradient_that_is_not_finite_shows_in_the_loss(data):
     optimizer = optax.sgd(0.1)
-    step = make_train_step(SteepModel(), optimizer, KEY)
+    step = make_train_step(classifier_loss(SteepModel()), optimizer, KEY)
     for w, finite in [(0.0, False), (1.0, True)]:
         state = create_state({"w": jnp.array(w)}, optimizer, average=False)
         _, sums = jax.jit(step)(state, batch_of(data, [0, 1, 2]))
@@ -227,8 +235,11 @@ def test_a_step_that_is_not_finite_can_be_skipped(data, broken):
     """All but the count of steps stays, to the bit; the next step is as ever."""
     model, optimizer = classifier(data), optax.adamw(0.1)
     options = {"ema_decay": 0.9, "skip_nonfinite": True}
-    step = jax.jit(make_train_step(model, optimizer, KEY, **options))
-    plain_step = jax.jit(make_train_step(model, optimizer, KEY, ema_decay=0.9))
+    loss = classifier_loss(model)
+    step = jax.jit(make_train_step(loss, optimizer, KEY, **options))
+    plain_step = jax.jit(
+        make_train_step(classifier_loss(model), optimizer, KEY, ema_decay=0.9)
+    )
     batch = batch_of(data, ROWS)
     state, _ = step(first_state(model, optimizer, average=True), batch)
     if broken == "loss":
