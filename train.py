@@ -1,4 +1,4 @@
-"""Train a classifier: ``python train.py --config configs/lstm.py``.
+"""Train a classifier, or a language model: ``python train.py --config configs/lstm.py``.
 
 Single settings are changed by ``--config.optim.learning_rate=1e-3``.  Running the
 same command again goes on where a stopped run stood.
@@ -30,6 +30,7 @@ from ml_collections import config_flags
 
 from lstm_jax.cache import keep_programs
 from lstm_jax.errors import UserError
+from lstm_jax.plots import write_plots
 from lstm_jax.report import write_report
 from lstm_jax.training.config import Config, default_config, from_dict, names
 from lstm_jax.training.interruption import Interrupted, Interruption, handle_signals
@@ -129,9 +130,13 @@ def run(config: Config, command: str, interruption: Interruption) -> None:
         return
     if finished:
         print(f"{workdir} holds a finished run; nothing was trained again.")
-    else:
-        print("Drawing pictures and explaining mistakes ...", flush=True)
     with locked(Workdir(workdir)):
+        if config.task == "language_model":
+            write_plots(workdir)
+            show_language_model(summary, workdir)
+            return
+        if not finished:
+            print("Drawing pictures and explaining mistakes ...", flush=True)
         report = write_report(workdir, command)
     show(summary, report)
 
@@ -174,6 +179,16 @@ def explain(argv: list[str], error: Exception) -> str:
     return f"command line: {' '.join(str(error).split())}"
 
 
+def show_language_model(summary: dict, workdir: Path) -> None:
+    """Print what came out and where it is."""
+    print(
+        f"validation: perplexity {summary['perplexity']:.1f}, next word right "
+        f"{summary['val']['accuracy']:.1%}"
+    )
+    show_time(summary)
+    print(f"Results are in {workdir}, pictures in {workdir / 'plots'}.")
+
+
 def show(summary: dict, report: Path) -> None:
     """Print what came out and where it is."""
     val, test = summary["val"], summary["test"]
@@ -183,6 +198,12 @@ def show(summary: dict, report: Path) -> None:
             f"test:       accuracy {test['accuracy']:.2%}, loss {test['loss']:.4f} "
             f"({test['count']:,} reviews)"
         )
+    show_time(summary)
+    print(f"Results are in {report.parent}; {report} shows them on one page.")
+
+
+def show_time(summary: dict) -> None:
+    """Print how long it took, and what is to be said of the data."""
     seconds = summary["seconds"]
     print(
         f"best epoch {summary['best_epoch']} of {summary['epochs_run']}, "
@@ -190,7 +211,6 @@ def show(summary: dict, report: Path) -> None:
     )
     if summary["notice"]:
         print(f"NOTE: {summary['notice']}.")
-    print(f"Results are in {report.parent}; {report} shows them on one page.")
 
 
 if __name__ == "__main__":

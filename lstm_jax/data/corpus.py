@@ -29,6 +29,7 @@ class Corpus(NamedTuple):
       train: reviews to learn and validate on.
       test: reviews for the last line of a run, or None when there are none.
       notice: what every output must say of this data ("" when nothing).
+      unlabelled: more texts of the kind, or none; a language model reads them.
     """
 
     name: str
@@ -36,3 +37,4 @@ class Corpus(NamedTuple):
     train: Reviews
     test: Reviews | None
     notice: str = ""
+    unlabelled: tuple[str, ...] = ()

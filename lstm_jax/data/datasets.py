@@ -125,7 +125,11 @@ def learn_text(train: Reviews, config: DataConfig, num_logits: int) -> Text:
     if len(train.texts) < _WORTH_KEEPING:
         return _learn(train, config, num_logits)
     settings = (config.vocab_size, config.tokens, config.ngram_order, num_logits)
-    learned_from = (repr(settings).encode(), train.labels.tobytes(), *_utf8(train))
+    learned_from = (
+        repr(settings).encode(),
+        train.labels.tobytes(),
+        *_utf8(train.texts),
+    )
 
     def compute() -> dict[str, np.ndarray]:
         """The same as arrays."""
@@ -182,7 +186,9 @@ def encode_reviews(text: Text, reviews: Reviews, config: DataConfig) -> Encoded:
         numbers = compute()
     else:
         known = (text.tokenizer.to_str().encode(), text.ngrams.keys.tobytes())
-        numbers = remember("reviews", (*_code(), *known, *_utf8(reviews)), compute)
+        numbers = remember(
+            "reviews", (*_code(), *known, *_utf8(reviews.texts)), compute
+        )
     return _encoded(
         text,
         _unpack("tokens", numbers),
@@ -191,6 +197,20 @@ def encode_reviews(text: Text, reviews: Reviews, config: DataConfig) -> Encoded:
         max_length=config.max_length,
         truncate=config.truncate,
     )
+
+
+def tokenize(text: Text, texts: list[str]) -> list[np.ndarray]:
+    """Texts as int32 token ids, at full length.
+
+    What becomes of many is kept, see ``lstm_jax.cache``.
+    """
+    if len(texts) < _WORTH_KEEPING:
+        return encode(text.tokenizer, texts)
+    known = (*_code(), b"tokens", text.tokenizer.to_str().encode(), *_utf8(texts))
+    numbers = remember(
+        "tokens", known, lambda: _pack("tokens", encode(text.tokenizer, texts))
+    )
+    return _unpack("tokens", numbers)
 
 
 def encode_ids(
@@ -234,8 +254,8 @@ def _code() -> tuple[bytes, ...]:
     return (version("tokenizers").encode(), *sources)
 
 
-def _utf8(reviews: Reviews) -> Iterator[bytes]:
-    return (text.encode("utf-8", errors="surrogatepass") for text in reviews.texts)
+def _utf8(texts: list[str]) -> Iterator[bytes]:
+    return (text.encode("utf-8", errors="surrogatepass") for text in texts)
 
 
 def _pack_text(text: Text) -> dict[str, np.ndarray]:

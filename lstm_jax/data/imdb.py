@@ -87,9 +87,7 @@ def load_imdb(
     Raises:
       UserError: no way to get the data; the message names the ways out.
     """
-    root = Path(data_dir).expanduser() if data_dir else prepared.default_data_dir()
-    root = root.absolute()
-    builder = prepared.open_prepared(ImdbReviews, root) or _prepare(root, archive)
+    builder = _open(data_dir, archive)
     train = prepared.read_split(builder, "train")
     movies = Path(builder.data_dir) / MOVIES_FILE
     if movies.exists():
@@ -101,6 +99,23 @@ def load_imdb(
         train=train,
         test=prepared.read_split(builder, "test"),
     )
+
+
+def load_unlabelled(
+    data_dir: str = "", *, archive: ArchiveInfo = LARGE_MOVIE_REVIEWS
+) -> tuple[str, ...]:
+    """The 50,000 reviews without labels, of other movies than the labelled ones.
+
+    Args and errors are those of ``load_imdb``.
+    """
+    builder = _open(data_dir, archive)
+    return tuple(prepared.read_split(builder, "unsupervised").texts)
+
+
+def _open(data_dir: str, archive: ArchiveInfo) -> tfds.core.GeneratorBasedBuilder:
+    root = Path(data_dir).expanduser() if data_dir else prepared.default_data_dir()
+    root = root.absolute()
+    return prepared.open_prepared(ImdbReviews, root) or _prepare(root, archive)
 
 
 def _prepare(root: Path, archive: ArchiveInfo) -> tfds.core.GeneratorBasedBuilder:

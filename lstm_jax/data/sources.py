@@ -9,11 +9,12 @@ from lstm_jax.data.files import load_files
 from lstm_jax.data.groups import read_groups
 
 
-def load_corpus(config: DataConfig) -> Corpus:
+def load_corpus(config: DataConfig, *, unlabelled: bool = False) -> Corpus:
     """Load the reviews that ``config`` names.
 
     Args:
       config: the settings; those of the tokenizer and the split are not read here.
+      unlabelled: whether to load the unlabelled ones, where there are any.
 
     Returns:
       The corpus; the groups of ``config.validation_groups`` go before those of the
@@ -23,6 +24,8 @@ def load_corpus(config: DataConfig) -> Corpus:
       UserError: the data cannot be had or read as the settings say.
     """
     corpus = _LOADERS[config.source](config)
+    if unlabelled and config.source == "imdb_reviews":
+        corpus = corpus._replace(unlabelled=_load_unlabelled(config))
     if not config.validation_groups:
         return corpus
     groups = read_groups(
@@ -40,6 +43,12 @@ def _load_imdb(config: DataConfig) -> Corpus:
     from lstm_jax.data.imdb import load_imdb
 
     return load_imdb(config.data_dir)
+
+
+def _load_unlabelled(config: DataConfig) -> tuple[str, ...]:
+    from lstm_jax.data.imdb import load_unlabelled
+
+    return load_unlabelled(config.data_dir)
 
 
 def _load_synthetic(config: DataConfig) -> Corpus:

@@ -94,3 +94,28 @@ class ModelConfig:
                     f"model.{name}: expected {expected!r} where model.inputs is "
                     f'"one_hot", which has no vectors, got {got!r}'
                 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageModelConfig:
+    """What a language model has beside the settings of ``ModelConfig``."""
+
+    backward: bool = False  # each text from its last word to its first
+    window: int = 64  # words of a row in a step; the carry goes on, the gradient not
+    num_sampled: int = 2048  # words that the next one is told from; 0 is all
+    vocabulary_dropout_rate: float = 0.0  # of words, everywhere in a batch
+    weight_dropout_rate: float = 0.0  # of the recurrent weights
+    activation_penalty: float = 0.0  # of the size of what foretells the words
+    change_penalty: float = 0.0  # of the change of the outputs from word to word
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be run."""
+        between("language_model.window", self.window, 1, 1_000_000)
+        between("language_model.num_sampled", self.num_sampled, 0, 1_000_000)
+        for name in ("vocabulary", "weight"):
+            field_name = f"{name}_dropout_rate"
+            between(
+                f"language_model.{field_name}", getattr(self, field_name), 0.0, 0.99
+            )
+        for name in ("activation_penalty", "change_penalty"):
+            between(f"language_model.{name}", getattr(self, name), 0.0, 1_000.0)

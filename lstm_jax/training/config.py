@@ -16,13 +16,26 @@ from ml_collections import ConfigDict
 from lstm_jax.checks import above, at_least, between, choice
 from lstm_jax.data.config import DataConfig
 from lstm_jax.errors import UserError
-from lstm_jax.models.config import ModelConfig
+from lstm_jax.models.config import LanguageModelConfig, ModelConfig
 
+TASKS = ("classification", "language_model")
 OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
 SCHEDULES = ("constant", "cosine", "one_cycle")
 ON_SAVE_ERROR = ("stop", "continue")
 ON_NONFINITE = ("stop", "skip")
 _MOST_STEPS = 2**31 - 1
+# Settings that a language model does not read, or cannot have otherwise.
+_OF_NO_LANGUAGE_MODEL = {
+    "data.ngram_order": 0,
+    "model.inputs": "embedding",
+    "model.embedding_file": "",
+    "model.embedding_stddev": 0.0,
+    "model.train_embedding": True,
+    "model.bidirectional": False,
+    "model.head_size": 0,
+    "model.word_dropout_rate": 0.0,
+    "model.input_dropout_rate": 0.0,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,14 +104,17 @@ class Config:
     """All settings of one run."""
 
     name: str = "lstm"
+    task: str = "classification"
     seed: int = 0
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
+    language_model: LanguageModelConfig = field(default_factory=LanguageModelConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run together."""
+        choice("task", self.task, TASKS)
         between("seed", self.seed, 0, 2**31 - 1)
         if not re.fullmatch(r"[^/\\]{1,200}", self.name) or self.name in (".", ".."):
             raise UserError(
@@ -111,6 +127,24 @@ class Config:
                 f"train.batch_size: expected a multiple of optim.accumulation_steps "
                 f"({parts}), got {self.train.batch_size}"
             )
+        if self.task == "language_model":
+            self._check_language_model()
+        elif self.language_model != LanguageModelConfig():
+            raise UserError(
+                'language_model: expected its defaults where task is "classification", '
+                "which reads none of it, got others"
+            )
+
+    def _check_language_model(self) -> None:
+        """Refuse settings that a language model has not."""
+        for name, expected in _OF_NO_LANGUAGE_MODEL.items():
+            group, _, setting = name.partition(".")
+            got = getattr(getattr(self, group), setting)
+            if got != expected:
+                raise UserError(
+                    f"{name}: expected {expected!r} where task is "
+                    f'"language_model", got {got!r}'
+                )
 
 
 def default_config() -> ConfigDict:

@@ -4,13 +4,13 @@ import functools
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from lstm_jax.data.batches import Batch
 from lstm_jax.errors import UserError
 from lstm_jax.training.state import PyTree
 
@@ -62,7 +62,7 @@ def copied(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def put_batch(mesh: Mesh, batch: Batch) -> Batch:
+def put_batch(mesh: Mesh, batch: Any) -> Any:
     """Send this host's rows to its devices; the result is the whole batch."""
     sharding = batch_sharding(mesh)
     return jax.tree.map(
@@ -80,9 +80,14 @@ def put_copies(mesh: Mesh, tree: PyTree) -> PyTree:
 
 def local_rows(rows: np.ndarray) -> np.ndarray:
     """The share of a batch's rows that this host prepares."""
-    share = len(rows) // jax.process_count()
+    return rows[local_slice(len(rows))]
+
+
+def local_slice(count: int) -> slice:
+    """Which of so many rows this host prepares."""
+    share = count // jax.process_count()
     first = jax.process_index() * share
-    return rows[first : first + share]
+    return slice(first, first + share)
 
 
 @functools.cache

@@ -10,11 +10,17 @@ from lstm_jax.training.classification import make_classification
 from lstm_jax.training.clock import Clock
 from lstm_jax.training.config import Config
 from lstm_jax.training.interruption import Interruption
+from lstm_jax.training.language_modelling import make_language_modelling
 from lstm_jax.training.logbook import Logbook
 from lstm_jax.training.progress import Progress
 from lstm_jax.training.state import evaluation_params
 from lstm_jax.training.task import Task
 from lstm_jax.training.workdir import Workdir
+
+_TASKS = {
+    "classification": make_classification,
+    "language_model": make_language_modelling,
+}
 
 
 class Run(NamedTuple):
@@ -35,7 +41,7 @@ def set_up(
     interruption: Interruption | None = None,
 ) -> tuple[Run, Snapshot]:
     """Load the data, build the task, and find where the run stands."""
-    task = make_classification(config, workdir)
+    task = _TASKS[config.task](config, workdir)
     checkpoints = Checkpoints(
         workdir.checkpoints,
         keep=config.train.keep_checkpoints,

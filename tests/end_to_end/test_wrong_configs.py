@@ -10,9 +10,9 @@ import pytest
 from lstm_jax.data.batches import make_batch, ngram_width, plan_epoch
 from lstm_jax.data.datasets import load_datasets
 from lstm_jax.errors import UserError
+from lstm_jax.training.classification import make_learner
 from lstm_jax.training.config import default_config, from_dict, names
 from lstm_jax.training.devices import put_batch
-from lstm_jax.training.classification import make_learner
 
 DRAWS = 500
 NAMES = names(default_config().to_dict())

@@ -1,0 +1,239 @@
+"""The task of a language model: from texts without labels to the next word."""
+
+import hashlib
+import math
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+from jax.sharding import Mesh
+
+from lstm_jax.data.config import DataConfig
+from lstm_jax.data.corpus import Corpus, Reviews
+from lstm_jax.data.datasets import Text, learn_text, load_text, save_text, tokenize
+from lstm_jax.data.sources import load_corpus
+from lstm_jax.data.splits import split_validation
+from lstm_jax.data.streams import Streams, Window, count_windows, lay_out
+from lstm_jax.models.language_model import LanguageModel
+from lstm_jax.one_behind import one_behind
+from lstm_jax.training.compile import compile_step, first_state
+from lstm_jax.training.config import Config
+from lstm_jax.training.devices import (
+    copied,
+    local_slice,
+    make_data_mesh,
+    put_batch,
+    shared_mistakes,
+)
+from lstm_jax.training.next_word import Penalties, make_eval_window, next_word_loss
+from lstm_jax.training.optimizer import make_optimizer, make_schedule
+from lstm_jax.training.progress import Progress
+from lstm_jax.training.state import PyTree, TrainState
+from lstm_jax.training.steps import TrainStep
+from lstm_jax.training.task import Batches, Task
+from lstm_jax.training.workdir import Workdir, write_json
+
+
+class Texts(NamedTuple):
+    """What is read.
+
+    Attributes:
+      corpus: where it comes from.
+      text: how words became numbers.
+      train: int32 token ids of each text to learn from.
+      val: of each to choose on.
+    """
+
+    corpus: Corpus
+    text: Text
+    train: list[np.ndarray]
+    val: list[np.ndarray]
+
+
+class Work(NamedTuple):
+    """What the functions below share."""
+
+    config: Config
+    texts: Texts
+    model: LanguageModel
+    mesh: Mesh
+    val: Streams
+    eval_window: Any
+
+
+def make_language_modelling(config: Config, workdir: Workdir) -> Task:
+    """Load the texts, leave in the folder what reads one, and build the model.
+
+    Raises:
+      UserError: data or settings are not as expected.
+    """
+    with shared_mistakes():
+        texts = load_texts(config.data, workdir)
+    if jax.process_index() == 0 and not workdir.tokenizer.exists():
+        write_json(workdir.about, _about(texts.corpus))
+        save_text(texts.text, workdir.path)
+    work = _prepare(config, texts)
+    steps = count_windows(texts.train, config.train.batch_size, _window(config))
+    schedule = make_schedule(config.optim, config.train.epochs * steps)
+    start, step = _learner(work, schedule)
+    return Task(
+        digest=_digest(texts),
+        notice=texts.corpus.notice,
+        steps_per_epoch=steps,
+        mesh=work.mesh,
+        schedule=schedule,
+        first_state=start,
+        train_step=step,
+        introduce=partial(_introduce, work),
+        batches=partial(_batches, work),
+        validate=partial(_validate, work),
+        # No text of the test split is read, by this task or for it.
+        conclude=lambda best, workdir: None,
+        facts=partial(_facts, work),
+    )
+
+
+def load_texts(config: DataConfig, workdir: Workdir) -> Texts:
+    """The train reviews of a classifier, and the unlabelled ones; its validation.
+
+    The vocabulary is that of the folder, when a run left one there, else learned.
+    """
+    corpus = load_corpus(config, unlabelled=True)
+    train_rows, val_rows = split_validation(corpus.train, config.validation_fraction)
+    train = [corpus.train.texts[i] for i in train_rows] + list(corpus.unlabelled)
+    val = [corpus.train.texts[i] for i in val_rows]
+    unlabelled = Reviews(train, np.zeros(len(train), np.int32))
+    text = load_text(workdir.path, 1) or learn_text(unlabelled, config, 1)
+    return Texts(corpus, text, tokenize(text, train), tokenize(text, val))
+
+
+def build_language_model(config: Config, vocab_size: int) -> LanguageModel:
+    """The model that the settings describe."""
+    names = LanguageModel.__dataclass_fields__.keys() - {"parent", "name"}
+    model, own = vars(config.model), vars(config.language_model)
+    settings = {name: (model | own)[name] for name in names & (model | own).keys()}
+    return LanguageModel(vocab_size=vocab_size, **settings)
+
+
+def _prepare(config: Config, texts: Texts) -> Work:
+    train = config.train
+    model = build_language_model(config, texts.text.tokenizer.get_vocab_size())
+    mesh = make_data_mesh(train.batch_size, train.eval_batch_size)
+    val = lay_out(
+        texts.val,
+        rows=train.eval_batch_size,
+        window=_window(config),
+        backward=config.language_model.backward,
+    )
+    eval_window = jax.jit(make_eval_window(model), out_shardings=copied(mesh))
+    return Work(config, texts, model, mesh, val, eval_window)
+
+
+def _learner(work: Work, schedule: optax.Schedule) -> tuple[TrainState, TrainStep]:
+    """The state before the first step, and the step."""
+    config, model, own = work.config, work.model, work.config.language_model
+    optimizer = make_optimizer(config.optim, schedule)
+    key_init, key_steps = jax.random.split(jax.random.key(config.seed))
+    start = first_state(
+        lambda key: model.init(key, np.zeros((1, 1), np.int32))["params"],
+        optimizer,
+        key_init,
+        work.mesh,
+        average=config.optim.ema_decay > 0,
+        carry=model.initial_carry(config.train.batch_size),
+    )
+    loss = next_word_loss(
+        model,
+        Penalties(own.activation_penalty, own.change_penalty),
+        num_sampled=own.num_sampled,
+    )
+    return start, compile_step(config, loss, optimizer, work.mesh, key_steps)
+
+
+def _window(config: Config) -> int:
+    return config.language_model.window
+
+
+def _batches(work: Work, epoch: int) -> Batches:
+    """Shuffle the texts for an epoch, and cut out the window of a step when asked."""
+    config = work.config
+    streams = lay_out(
+        work.texts.train,
+        rows=config.train.batch_size,
+        window=_window(config),
+        backward=config.language_model.backward,
+        shuffle=(config.seed, epoch),
+    )
+    rows = local_slice(config.train.batch_size)
+
+    def batch(index: int) -> tuple[Window, int]:
+        """One window on the devices."""
+        window = streams.at(index, rows)
+        return put_batch(work.mesh, window), int(window.weights.sum())
+
+    return batch
+
+
+def _validate(work: Work, params: PyTree) -> dict[str, float]:
+    """Mean loss and accuracy over all words of the validation texts."""
+    size = work.config.train.eval_batch_size
+    rows, carry, total = local_slice(size), work.model.initial_carry(size), np.zeros(3)
+
+    def outcomes() -> Any:
+        """The sums of each window."""
+        nonlocal carry
+        for index in range(work.val.num_windows):
+            window = put_batch(work.mesh, work.val.at(index, rows))
+            carry, sums = work.eval_window(params, carry, window)
+            yield sums
+
+    for sums in one_behind(outcomes()):
+        total += np.array(jax.device_get(sums), np.float64)
+    loss, correct, count = total.tolist()
+    return {"loss": loss / count, "accuracy": correct / count}
+
+
+def _introduce(work: Work) -> str:
+    texts, model = work.texts, work.model
+    words = sum(len(text) for text in texts.train)
+    return (
+        f"{texts.corpus.name}: {len(texts.train):,} texts of {words:,} words, read "
+        f"{'backward' if work.config.language_model.backward else 'forward'}, and "
+        f"{len(texts.val):,} to validate on; {model.num_layers} x {model.cell} of "
+        f"{model.hidden_size}, {model.vocab_size:,} words of {model.embedding_size} "
+        f"numbers, on {work.mesh.size} x {jax.devices()[0].device_kind}"
+    )
+
+
+def _facts(work: Work, progress: Progress) -> dict[str, Any]:
+    texts = work.texts
+    words = sum(len(text) + 1 for text in texts.train)
+    seconds = max(progress.train_seconds, 1e-9)
+    return {
+        "dataset": texts.corpus.name,
+        "notice": texts.corpus.notice,
+        "validation_by_group": texts.corpus.train.groups is not None,
+        "counts": {"train": len(texts.train), "val": len(texts.val)},
+        "words": words,
+        "vocab_size": texts.text.tokenizer.get_vocab_size(),
+        "perplexity": round(math.exp(min(progress.best_val["loss"], 700.0)), 4),
+        "words_per_second": round(words * progress.epochs / seconds, 1),
+    }
+
+
+def _about(corpus: Corpus) -> dict[str, Any]:
+    return {
+        "label_names": list(corpus.label_names),
+        "dataset": corpus.name,
+        "notice": corpus.notice,
+    }
+
+
+def _digest(texts: Texts) -> str:
+    """A short name for what is learned from: other texts, another digest."""
+    digest = hashlib.sha256()
+    for ids in (*texts.train, *texts.val):
+        digest.update(len(ids).to_bytes(8, "little") + ids.tobytes())
+    return digest.hexdigest()[:16]

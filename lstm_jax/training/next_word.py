@@ -1,0 +1,165 @@
+"""The loss of a language model: how unlikely it finds each next word."""
+
+import math
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from lstm_jax.data.streams import Window
+from lstm_jax.models.language_model import LanguageModel
+from lstm_jax.training.losses import Sums
+from lstm_jax.training.state import PyTree
+from lstm_jax.training.steps import Loss
+
+
+class Penalties(NamedTuple):
+    """What large and fast-changing activations cost (Merity et al., 2018).
+
+    Attributes:
+      size: times the mean square of what foretells the words.
+      change: times that of the change of the outputs from word to word.
+    """
+
+    size: float = 0.0
+    change: float = 0.0
+
+
+def next_word_loss(
+    model: LanguageModel, penalties: Penalties, *, num_sampled: int = 0
+) -> Loss:
+    """The loss of a step over one window.
+
+    Args:
+      model: the language model.
+      penalties: beside the loss; they are in no sum that is reported.
+      num_sampled: words that each next word is told from, drawn anew at each step;
+        0 is all of them.
+
+    The sums are over the words of weight 1; ``correct`` counts those that were found
+    likelier than all that they were told from.
+    """
+
+    def loss(
+        params: PyTree, carry: PyTree, batch: Window, key: Array
+    ) -> tuple[Array, tuple[Sums, PyTree]]:
+        """Read a window on from ``carry``."""
+        key_dropout, key_words = jax.random.split(key)
+        variables: Any = {"params": params}
+        read: Any = model.apply(
+            variables,
+            batch.token_ids[:, :-1],
+            _begin(carry, jnp.asarray(batch.fresh)),
+            train=True,
+            rngs={"dropout": key_dropout},
+        )
+        (carry, hs, ys), (targets, weights) = read, _answers(batch)
+        if num_sampled:
+            sums = sampled_sums(
+                model, variables, hs, targets, weights, key_words, num_sampled
+            )
+        else:
+            scores: Any = model.apply(variables, hs, method="scores")
+            sums = word_sums(scores, targets, weights)
+        penalty = penalties.size * jnp.mean(hs.astype(jnp.float32) ** 2)
+        penalty += penalties.change * jnp.mean(jnp.diff(ys, axis=0) ** 2)
+        carry = jax.lax.stop_gradient(carry)
+        return sums.loss + sums.count * penalty, (sums, carry)
+
+    return loss
+
+
+def make_eval_window(model: LanguageModel) -> Any:
+    """Build ``(params, carry, window) -> (carry, sums)``, over all words."""
+
+    def eval_window(
+        params: PyTree, carry: PyTree, batch: Window
+    ) -> tuple[PyTree, Sums]:
+        """Read a window without dropout."""
+        variables: Any = {"params": params}
+        started = _begin(carry, jnp.asarray(batch.fresh))
+        read: Any = model.apply(variables, batch.token_ids[:, :-1], started)
+        (carry, hs, _), (targets, weights) = read, _answers(batch)
+
+        def judge(inputs: Any) -> Sums:
+            """One step of all rows: the scores of all would fill the memory."""
+            hs, targets, weights = inputs
+            scores: Any = model.apply(variables, hs, method="scores")
+            return word_sums(scores, targets, weights)
+
+        sums = jax.lax.map(judge, (hs, targets, weights))
+        return carry, jax.tree.map(jnp.sum, sums)
+
+    return eval_window
+
+
+def word_sums(scores: Array, targets: Array, weights: Array) -> Sums:
+    """Sums over words, from the scores ``[..., V]`` of all.
+
+    >>> sums = word_sums(jnp.zeros((1, 4)), jnp.array([3]), jnp.ones(1))
+    >>> round(float(jnp.exp(sums.loss)), 4)  # perplexity: four words, all as likely
+    4.0
+    """
+    losses = optax.softmax_cross_entropy_with_integer_labels(scores, targets)
+    correct = (scores.argmax(-1) == targets).astype(jnp.float32)
+    return Sums((losses * weights).sum(), (correct * weights).sum(), weights.sum())
+
+
+def sampled_sums(
+    model: LanguageModel,
+    variables: Any,
+    hs: Array,
+    targets: Array,
+    weights: Array,
+    key: Array,
+    num_sampled: int,
+) -> Sums:
+    """Sums over words, each told from the same sample of others.
+
+    Words are drawn as often as their rank in the vocabulary suggests, and the scores
+    corrected for it, so that the gradient is about that of all words (Jean et al.,
+    2015).
+    """
+    sampled = draw_words(key, num_sampled, model.vocab_size)
+    words: Any = partial(model.apply, variables, method="words")
+    table, bias = words(sampled)
+    others = hs @ table.T.astype(hs.dtype)
+    others = others.astype(jnp.float32) + bias
+    others -= log_expected(sampled, num_sampled, model.vocab_size)
+    others = jnp.where(targets[..., None] == sampled, -jnp.inf, others)
+    table, bias = words(targets)
+    own = jnp.sum(hs.astype(jnp.float32) * table.astype(jnp.float32), axis=-1) + bias
+    own -= log_expected(targets, num_sampled, model.vocab_size)
+    losses = jnp.logaddexp(own, jax.nn.logsumexp(others, axis=-1)) - own
+    correct = (own > others.max(axis=-1)).astype(jnp.float32)
+    return Sums((losses * weights).sum(), (correct * weights).sum(), weights.sum())
+
+
+def draw_words(key: Array, count: int, vocab_size: int) -> Array:
+    """Draw word numbers, int32 ``[count]``: of rank k with chance log(1 + 1/(k + 1)).
+
+    Word numbers are ranks: the tokenizer gives the lower ones to frequent words.
+    """
+    top = math.log(vocab_size + 1)
+    drawn = jnp.exp(jax.random.uniform(key, (count,)) * top) - 1
+    return jnp.clip(drawn.astype(jnp.int32), 0, vocab_size - 1)
+
+
+def log_expected(token_ids: Array, count: int, vocab_size: int) -> Array:
+    """The log of how often each word is in ``count`` draws of ``draw_words``."""
+    rank = token_ids.astype(jnp.float32)
+    chance = jnp.log1p(1 / (rank + 1)) / math.log(vocab_size + 1)
+    return jnp.log(count * chance)
+
+
+def _answers(batch: Window) -> tuple[Array, Array]:
+    """The word after each, and whether it counts: both ``[T, B]``."""
+    return jnp.asarray(batch.token_ids[:, 1:].T), jnp.asarray(batch.weights.T)
+
+
+def _begin(carry: PyTree, fresh: Array) -> PyTree:
+    """Forget, in the rows where nothing was read before."""
+    return jax.tree.map(lambda c: jnp.where(fresh[:, None], 0, c), carry)
