@@ -1,4 +1,4 @@
-"""Train a classifier, or a language model: ``python train.py --config configs/lstm.py``.
+"""Train a model: ``python train.py --config configs/lstm.py``.
 
 Single settings are changed by ``--config.optim.learning_rate=1e-3``.  Running the
 same command again goes on where a stopped run stood.

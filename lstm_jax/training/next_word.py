@@ -119,9 +119,8 @@ def sampled_sums(
 ) -> Sums:
     """Sums over words, each told from the same sample of others.
 
-    Words are drawn as often as their rank in the vocabulary suggests, and the scores
-    corrected for it, so that the gradient is about that of all words (Jean et al.,
-    2015).
+    The sum over all other words that a probability is divided by is estimated from
+    those drawn, each divided by how often it is expected (Bengio & Senecal, 2003).
     """
     sampled = draw_words(key, num_sampled, model.vocab_size)
     words: Any = partial(model.apply, variables, method="words")
@@ -132,7 +131,6 @@ def sampled_sums(
     others = jnp.where(targets[..., None] == sampled, -jnp.inf, others)
     table, bias = words(targets)
     own = jnp.sum(hs.astype(jnp.float32) * table.astype(jnp.float32), axis=-1) + bias
-    own -= log_expected(targets, num_sampled, model.vocab_size)
     losses = jnp.logaddexp(own, jax.nn.logsumexp(others, axis=-1)) - own
     correct = (own > others.max(axis=-1)).astype(jnp.float32)
     return Sums((losses * weights).sum(), (correct * weights).sum(), weights.sum())

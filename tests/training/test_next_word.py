@@ -1,0 +1,141 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lstm_jax.data.streams import lay_out
+from lstm_jax.models.language_model import LanguageModel
+from lstm_jax.training.next_word import (
+    Penalties,
+    draw_words,
+    log_expected,
+    make_eval_window,
+    next_word_loss,
+    word_sums,
+)
+
+VOCAB = 23
+MODEL = LanguageModel(vocab_size=VOCAB, embedding_size=5, hidden_size=7)
+PARAMS = MODEL.init(jax.random.key(0), np.zeros((1, 1), np.int32))["params"]
+PARAMS = {**PARAMS, "bias": jax.random.normal(jax.random.key(3), (VOCAB,))}
+
+
+def streams(seed=0, rows=4):
+    rng = np.random.default_rng(seed)
+    texts = [rng.integers(1, VOCAB, 17).astype(np.int32) for _ in range(5)]
+    return lay_out(texts, rows=rows, window=6)
+
+
+def carry_of(rows=4, seed=5):
+    zeros = MODEL.initial_carry(rows)
+    keys = iter(jax.random.split(jax.random.key(seed), 9))
+    return jax.tree.map(lambda c: jax.random.normal(next(keys), c.shape), zeros)
+
+
+def run(window, carry, *, num_sampled=0, penalties=None, key=0):
+    loss = next_word_loss(MODEL, penalties or Penalties(), num_sampled=num_sampled)
+    return loss(PARAMS, carry, window, jax.random.key(key))
+
+
+def by_hand(window, carry):
+    """Loss and right answers, in float64 from the scores of all words."""
+    _, hs, _ = MODEL.apply({"params": PARAMS}, window.token_ids[:, :-1], carry)
+    table = np.asarray(PARAMS["embedding"]["embedding"], np.float64)
+    scores = np.asarray(hs, np.float64) @ table.T + np.asarray(PARAMS["bias"])
+    targets, weights = window.token_ids[:, 1:].T, window.weights.T
+    own = np.take_along_axis(scores, targets[..., None], -1)[..., 0]
+    losses = np.log(np.exp(scores).sum(-1)) - own
+    return (losses * weights).sum(), ((own >= scores.max(-1)) * weights).sum()
+
+
+def test_the_loss_is_that_of_all_words():
+    window, carry = streams().at(2), carry_of()
+    assert 0 < window.weights.sum() <= window.weights.size
+    total, (sums, _) = run(window, carry)
+    loss, correct = by_hand(window, carry)
+    np.testing.assert_allclose(
+        [total, sums.loss, sums.correct, sums.count],
+        [loss, loss, correct, window.weights.sum()],
+        rtol=1e-5,
+    )
+
+
+def test_words_of_weight_0_do_not_count():
+    laid = streams(rows=7)
+    window = laid.at(laid.num_windows - 1)
+    assert 0 < window.weights.sum() < window.weights.size
+    sums = run(window, carry_of(7))[1][0]
+    loss, _ = by_hand(window, carry_of(7))
+    np.testing.assert_allclose(sums.loss, loss, rtol=1e-5)
+
+
+def test_a_fresh_row_forgets():
+    laid = streams()
+    forgot = run(laid.at(0), carry_of(seed=1))
+    also = run(laid.at(0), carry_of(seed=2))
+    jax.tree.map(np.testing.assert_array_equal, forgot, also)
+    goes_on = [run(laid.at(1), carry_of(seed=seed))[0] for seed in (1, 2)]
+    assert abs(goes_on[0] - goes_on[1]) > 1e-3
+
+
+def test_the_carry_goes_on_and_the_gradient_does_not():
+    laid = streams()
+    _, (_, carry) = run(laid.at(0), carry_of())
+    expected, _, _ = MODEL.apply({"params": PARAMS}, laid.at(0).token_ids[:, :-1])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-5), carry, expected)
+
+    def through(carry):
+        return sum(c.sum() for c in jax.tree.leaves(run(laid.at(1), carry)[1][1]))
+
+    for gradient in jax.tree.leaves(jax.grad(through)(carry)):
+        assert not gradient.any()
+
+
+def test_told_from_a_large_sample_the_loss_and_its_gradient_are_about_the_same():
+    window, carry = streams().at(1), carry_of()
+
+    def loss(params, num_sampled, key):
+        own = next_word_loss(MODEL, Penalties(), num_sampled=num_sampled)
+        return own(params, carry, window, jax.random.key(key))[0]
+
+    exact, slope = jax.value_and_grad(loss)(PARAMS, 0, 0)
+    about, sampled = jax.value_and_grad(loss)(PARAMS, 20_000, 0)
+    np.testing.assert_allclose(about, exact, rtol=0.01)
+    for a, b in zip(jax.tree.leaves(sampled), jax.tree.leaves(slope), strict=True):
+        assert np.linalg.norm(a - b) < 0.05 * np.linalg.norm(b)
+    few = [float(loss(PARAMS, 4, key)) for key in range(3)]
+    assert len(set(few)) == 3
+
+
+def test_words_are_drawn_as_often_as_expected():
+    drawn = np.asarray(draw_words(jax.random.key(0), 200_000, VOCAB))
+    assert drawn.min() == 0 and drawn.max() == VOCAB - 1
+    expected = np.exp(log_expected(jnp.arange(VOCAB), 200_000, VOCAB))
+    np.testing.assert_allclose(expected.sum(), 200_000, rtol=1e-4)
+    counts = np.bincount(drawn, minlength=VOCAB)
+    assert (np.abs(counts - expected) < 6 * np.sqrt(expected)).all()
+
+
+@pytest.mark.parametrize("name", Penalties._fields)
+def test_penalties_are_in_the_gradient_and_in_no_sum(name):
+    window, carry = streams().at(1), carry_of()
+    total, (sums, _) = run(window, carry)
+    dearer, (same, _) = run(window, carry, penalties=Penalties(**{name: 2.0}))
+    _, hs, ys = MODEL.apply({"params": PARAMS}, window.token_ids[:, :-1], carry)
+    what = {"size": np.asarray(hs), "change": np.diff(np.asarray(ys), axis=0)}[name]
+    more = 2.0 * np.mean(what**2) * float(sums.count)
+    np.testing.assert_allclose(dearer - total, more, rtol=1e-4)
+    jax.tree.map(np.testing.assert_array_equal, sums, same)
+
+
+def test_windows_are_judged_one_after_another_as_a_whole():
+    laid, carry = streams(), MODEL.initial_carry(4)
+    judge = jax.jit(make_eval_window(MODEL))
+    total = np.zeros(3)
+    for index in range(laid.num_windows):
+        carry, sums = judge(PARAMS, carry, laid.at(index))
+        total += np.array(sums)
+    _, hs, _ = MODEL.apply({"params": PARAMS}, laid.token_ids[:, :-1])
+    scores = MODEL.apply({"params": PARAMS}, hs, method="scores")
+    whole = word_sums(scores, laid.token_ids[:, 1:].T, laid.weights.T)
+    np.testing.assert_allclose(total, np.array(whole), rtol=1e-5)
