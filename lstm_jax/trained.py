@@ -59,6 +59,11 @@ def load_trained(path: Path) -> Trained:
     if not workdir.config.exists():
         raise UserError(f"{path}: expected the folder of a run, got no config.json")
     config = from_dict(read_json(workdir.config))
+    if config.task != "classification":
+        raise UserError(
+            f"{path}: expected the run of a classifier, got one of a language model; "
+            "lstm-jax generate uses it"
+        )
     params = read_best(workdir.checkpoints)
     num_logits = _num_logits(params, workdir)
     text = load_text(path, num_logits)

@@ -45,6 +45,7 @@ MAY_IMPORT = {
     "programs": MODELS | {"loaded"},
     "exported": BASE | {"data", "loaded"},
     "trained": TRAINING | {"loaded", "programs"},
+    "generation": TRAINING,
     "inference": ASK | {"exported", "trained"},
     "explain": ASK | {"inference", "explanations"},
     "serve": ASK | {"inference", "explain", "explanations", "serve"},
@@ -56,7 +57,7 @@ MAY_IMPORT = {
     "__main__": {"cli"},
     "cli": TRAINING
     | {"host", "inference", "trained", "export", "evaluation", "export_onnx"}
-    | {"explain", "explanations", "report", "serve", "cli"},
+    | {"explain", "explanations", "generation", "report", "serve", "cli"},
 }
 CORE_NEVER = {"flax", "optax", "orbax", "tensorflow_datasets", "tokenizers"}
 ONLY_IN_TRAIN = f"{PACKAGE}.training.loop"

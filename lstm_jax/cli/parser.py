@@ -34,7 +34,7 @@ def make_parser() -> Parser:
     commands = parser.add_subparsers(
         dest="command", required=True, metavar="COMMAND", parser_class=Parser
     )
-    for add in (_predict, _evaluate, _explain, _export, _report, _serve):
+    for add in (_predict, _evaluate, _explain, _export, _report, _serve, _generate):
         add(commands)
     return parser
 
@@ -129,6 +129,35 @@ def _serve(commands: Any) -> None:
         "--host", default="127.0.0.1", help="default: this machine alone is answered"
     )
     parser.add_argument("--port", type=_port, default=8000, help="0: any free one")
+
+
+def _generate(commands: Any) -> None:
+    example = "--workdir runs/lm --prompt 'This film is' --temperature 0.7"
+    parser = _command(commands, "generate", "write text with a language model", example)
+    _add_workdir(parser)
+    parser.add_argument("--prompt", metavar="TEXT", default="")
+    parser.add_argument("--length", metavar="N", type=_count, default=100)
+    parser.add_argument("--temperature", metavar="X", type=_amount, default=0.8)
+    parser.add_argument("--count", metavar="N", type=_count, default=1)
+    parser.add_argument("--seed", metavar="N", type=_count, default=0)
+
+
+def _count(text: str) -> int:
+    """A whole number, of what a program can hold."""
+    if not (text.isdecimal() and int(text) <= 1_000_000):
+        raise argparse.ArgumentTypeError(f"expected 0 to 1000000, got {text!r}")
+    return int(text)
+
+
+def _amount(text: str) -> float:
+    """A number from 0 to 100."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 100:
+        raise argparse.ArgumentTypeError(f"expected 0 to 100, got {text!r}")
+    return number
 
 
 def _port(text: str) -> int:

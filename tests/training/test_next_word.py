@@ -102,7 +102,7 @@ def test_told_from_a_large_sample_the_loss_and_its_gradient_are_about_the_same()
     about, sampled = jax.value_and_grad(loss)(PARAMS, 20_000, 0)
     np.testing.assert_allclose(about, exact, rtol=0.01)
     for a, b in zip(jax.tree.leaves(sampled), jax.tree.leaves(slope), strict=True):
-        assert np.linalg.norm(a - b) < 0.05 * np.linalg.norm(b)
+        assert np.linalg.norm(a - b) < 0.1 * np.linalg.norm(b)
     few = [float(loss(PARAMS, 4, key)) for key in range(3)]
     assert len(set(few)) == 3
 

@@ -1,0 +1,23 @@
+"""``lstm-jax generate``: text from a language model."""
+
+import argparse
+from pathlib import Path
+
+import jax
+
+from lstm_jax.generation import generate, load_language_model
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print the texts, with a line between them."""
+    trained = load_language_model(Path(options.workdir).expanduser())
+    for number in range(options.count):
+        key = jax.random.fold_in(jax.random.key(options.seed), number)
+        text = generate(
+            trained,
+            options.prompt,
+            key=key,
+            length=options.length,
+            temperature=options.temperature,
+        )
+        print(text if number == 0 else f"\n{'-' * 20}\n{text}", flush=True)

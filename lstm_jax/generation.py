@@ -1,0 +1,147 @@
+"""Text from a trained language model, a word at a time."""
+
+import re
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from tokenizers import Tokenizer
+
+from lstm_jax.data.datasets import load_text
+from lstm_jax.data.streams import END_ID
+from lstm_jax.data.tokenizer import UNKNOWN_ID, encode
+from lstm_jax.errors import UserError
+from lstm_jax.models.language_model import LanguageModel
+from lstm_jax.training.checkpoints import check_like, read_best
+from lstm_jax.training.config import Config, from_dict
+from lstm_jax.training.language_modelling import build_language_model
+from lstm_jax.training.state import PyTree
+from lstm_jax.training.workdir import Workdir, read_json
+
+
+class TrainedLanguageModel(NamedTuple):
+    """What a run has learned.
+
+    Attributes:
+      config: its settings.
+      tokenizer: how a text becomes numbers.
+      module: the language model.
+      params: the best parameters.
+    """
+
+    config: Config
+    tokenizer: Tokenizer
+    module: LanguageModel
+    params: PyTree
+
+
+def load_language_model(path: Path) -> TrainedLanguageModel:
+    """Read a language model from the folder of its run.
+
+    Raises:
+      UserError: the folder does not hold a run of one with a checkpoint.
+    """
+    workdir = Workdir(path)
+    if not workdir.config.exists():
+        raise UserError(f"{path}: expected the folder of a run, got no config.json")
+    config = from_dict(read_json(workdir.config))
+    if config.task != "language_model":
+        raise UserError(
+            f'{path}: expected a run with task="language_model" (configs/lm.py), got '
+            f"{config.task!r}"
+        )
+    text = load_text(path, 1)
+    if text is None:
+        raise UserError(f"{path}: expected the folder of a run, got no tokenizer.json")
+    module = build_language_model(config, text.tokenizer.get_vocab_size())
+    params = read_best(workdir.checkpoints)
+    init = partial(module.init, jax.random.key(0))
+    like = jax.eval_shape(init, jnp.zeros((1, 1), jnp.int32))["params"]
+    check_like(params, like, where=str(workdir.checkpoints), name="best")
+    return TrainedLanguageModel(config, text.tokenizer, module, params)
+
+
+def generate(
+    trained: TrainedLanguageModel,
+    prompt: str = "",
+    *,
+    key: Array,
+    length: int = 100,
+    temperature: float = 0.8,
+) -> str:
+    """Write on from ``prompt``; one that reads backward writes what comes before it.
+
+    Args:
+      trained: the model.
+      prompt: where to begin; "" is a text of its own.
+      key: the words are drawn with.
+      length: words at most; the model may end the text before.
+      temperature: below 1 likely words become likelier; 0 always takes the likeliest.
+
+    Returns:
+      ``prompt`` and what was written, in lower case, as the model reads texts.
+
+    Raises:
+      ValueError: a length or a temperature below 0.
+    """
+    if length < 0 or temperature < 0:
+        raise ValueError(
+            f"length, temperature: expected 0 or more, got {length}, {temperature}"
+        )
+    backward = trained.config.language_model.backward
+    read = encode(trained.tokenizer, [prompt])[0][:: -1 if backward else 1]
+    start = jnp.concatenate([jnp.array([END_ID]), jnp.asarray(read)])
+    run = jax.jit(partial(_write, trained.module), static_argnames="length")
+    drawn = run(trained.params, start, key, temperature, length=length)
+    written = np.asarray(drawn)
+    ended = np.flatnonzero(written == END_ID)
+    written = written[: ended[0]] if len(ended) else written
+    ids = np.concatenate([read, written])[:: -1 if backward else 1]
+    return to_text([str(trained.tokenizer.id_to_token(int(i))) for i in ids])
+
+
+def to_text(words: list[str]) -> str:
+    r"""Words and marks as people write them.
+
+    >>> to_text(["don't", "go", "(", "twice", ")", "!", "\n", "a", "-", "b"])
+    "don't go (twice)!\na-b"
+    """
+    text = " ".join(words)
+    text = re.sub(r" ?\n ?", "\n", text)
+    text = re.sub(r" (?=[.,;:!?)\]}%])", "", text)
+    text = re.sub(r"(?<=[(\[{$]) ", "", text)
+    return re.sub(r" ?([-/']) ?", r"\1", text)
+
+
+def _write(
+    model: LanguageModel,
+    params: PyTree,
+    start: Array,
+    key: Array,
+    temperature: Array,
+    *,
+    length: int,
+) -> Array:
+    """Draw ``length`` words after those of ``start``."""
+    variables: Any = {"params": params}
+
+    def foretell(carry: Any, token_ids: Array) -> tuple[Any, Array]:
+        """Read words; the scores of the one after the last."""
+        read: Any = model.apply(variables, token_ids[None], carry)
+        scores: Any = model.apply(variables, read[1][-1, 0], method="scores")
+        # A word that is not in the vocabulary cannot be written.
+        return read[0], scores.at[UNKNOWN_ID].set(-jnp.inf)
+
+    def step(state: Any, key: Array) -> tuple[Any, Array]:
+        """Draw a word and read it."""
+        carry, scores = state
+        noise = jax.random.gumbel(key, scores.shape) * temperature
+        word = jnp.argmax(scores + noise)
+        return foretell(carry, word[None]), word
+
+    first = foretell(model.initial_carry(1), start)
+    return jax.lax.scan(step, first, jax.random.split(key, length))[1]

@@ -1,0 +1,191 @@
+"""A language model, trained by the loop that trains classifiers, and what it writes."""
+
+import json
+import math
+import os
+import signal
+
+import jax
+import numpy as np
+import pytest
+from outcomes import assert_same_bits, checkpoint, timeless
+
+from lstm_jax.cli.main import main
+from lstm_jax.data.streams import END_ID
+from lstm_jax.data.tokenizer import UNKNOWN_ID, encode
+from lstm_jax.errors import UserError
+from lstm_jax.generation import generate, load_language_model
+from lstm_jax.trained import load_trained
+from lstm_jax.training import language_modelling, loop
+from lstm_jax.training.interruption import Interrupted, handle_signals
+from lstm_jax.training.loop import train_and_evaluate
+
+SETTINGS = {
+    "task": "language_model",
+    "data.num_buckets": 1,
+    "data.ngram_order": 0,
+    "model.bidirectional": False,
+    "model.word_dropout_rate": 0.0,
+    "model.hidden_size": 5,
+    "language_model.window": 6,
+    "language_model.num_sampled": 16,
+    "language_model.weight_dropout_rate": 0.1,
+    "language_model.vocabulary_dropout_rate": 0.1,
+    "language_model.activation_penalty": 0.1,
+    "language_model.change_penalty": 0.1,
+    "optim.learning_rate": 0.1,
+    "train.epochs": 12,
+}
+
+
+@pytest.fixture(scope="module")
+def config(tiny_config):
+    return tiny_config(SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def trained(config, tmp_path_factory):
+    """The folder and the summary of a run that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("language_model")
+    return folder, train_and_evaluate(config, folder)
+
+
+def counts(folder):
+    """How often each word stands in the validation texts, ends of texts and all."""
+    config = load_language_model(folder).config
+    texts = language_modelling.load_texts(config.data, loop.Workdir(folder))
+    words = np.concatenate([np.append(ids, END_ID) for ids in texts.val])
+    return np.bincount(words, minlength=texts.text.tokenizer.get_vocab_size())
+
+
+def test_it_learns_what_follows_what(trained):
+    folder, summary = trained
+    found = counts(folder)
+    chances = found[found > 0] / found.sum()
+    # Knowing how often each word stands in these very texts, but not where.
+    by_frequency = -(chances * np.log(chances)).sum()
+    assert summary["val"]["loss"] < by_frequency
+    assert summary["perplexity"] == pytest.approx(math.exp(summary["val"]["loss"]))
+    assert summary["test"] is None and "test" not in summary["counts"]
+
+
+def test_the_test_split_is_not_read(config, tmp_path, monkeypatch):
+    """Other test texts change nothing: neither the words nor the weights."""
+    load = language_modelling.load_corpus
+    seen = []
+
+    def spoilt(*args, **kwargs):
+        corpus = load(*args, **kwargs)
+        texts = ["zzz yyy"] * len(corpus.test.texts)
+        seen.append(corpus.test)
+        return corpus._replace(test=corpus.test._replace(texts=texts))
+
+    texts = language_modelling.load_texts(config.data, loop.Workdir(tmp_path))
+    monkeypatch.setattr(language_modelling, "load_corpus", spoilt)
+    other = language_modelling.load_texts(config.data, loop.Workdir(tmp_path))
+    assert seen
+    assert other.text.tokenizer.to_str() == texts.text.tokenizer.to_str()
+    for a, b in zip(other.train + other.val, texts.train + texts.val, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("place", [("_count", 4), ("_save", 3)])
+def test_an_interrupted_run_goes_on_to_the_bit(
+    place, config, trained, measured, tmp_path, monkeypatch
+):
+    name, count = place
+    real, calls = getattr(loop, name), []
+
+    def hitting(*args):
+        calls.append(name)
+        if len(calls) == count:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return real(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, name, hitting)
+        with handle_signals() as interruption, pytest.raises(Interrupted):
+            train_and_evaluate(config, tmp_path, interruption)
+    assert not (tmp_path / "summary.json").exists()
+    summary = train_and_evaluate(config, tmp_path)
+    folder, unbroken = trained
+    clock = {"words_per_second"}
+    assert {k: v for k, v in timeless(summary).items() if k not in clock} == {
+        k: v for k, v in timeless(unbroken).items() if k not in clock
+    }
+    assert measured(tmp_path) == measured(folder)
+    for part in ("state", "best"):
+        assert_same_bits(checkpoint(tmp_path, part), checkpoint(folder, part))
+
+
+def test_the_carry_is_in_the_checkpoint(trained):
+    state = checkpoint(trained[0], "state")
+    carries = [name for name in state if "carry" in name]
+    assert len(carries) == 2
+    assert all(np.abs(state[name]).max() > 0 for name in carries)
+
+
+def test_a_classifier_is_not_read_from_it(trained):
+    with pytest.raises(UserError, match="lstm-jax generate uses it"):
+        load_trained(trained[0])
+
+
+def test_no_language_model_is_read_from_a_classifier(unbroken):
+    with pytest.raises(UserError, match='expected a run with task="language_model"'):
+        load_language_model(unbroken.folder)
+
+
+def test_without_chance_the_likeliest_words_are_written(trained):
+    model = load_language_model(trained[0])
+    text = generate(model, "the film", key=jax.random.key(0), length=8, temperature=0.0)
+    variables = {"params": model.params}
+    words = [END_ID, *encode(model.tokenizer, ["the film"])[0]]
+    for _ in range(8):
+        _, hs, _ = model.module.apply(variables, np.array([words]))
+        scores = np.array(model.module.apply(variables, hs[-1, 0], method="scores"))
+        scores[UNKNOWN_ID] = -np.inf
+        words.append(int(scores.argmax()))
+        if words[-1] == END_ID:
+            break
+    expected = [model.tokenizer.id_to_token(w) for w in words[1:] if w != END_ID]
+    assert text.replace(" ", "") == "".join(expected)
+
+
+def test_the_same_key_writes_the_same(trained):
+    model = load_language_model(trained[0])
+
+    def write(seed):
+        return generate(model, key=jax.random.key(seed), length=30, temperature=1.0)
+
+    texts = [write(seed) for seed in range(4)]
+    assert texts[0] == write(0)
+    assert len(set(texts)) > 1
+    assert not any("[UNK]" in text or "[PAD]" in text for text in texts)
+    with pytest.raises(ValueError, match="length, temperature: expected 0 or more"):
+        generate(model, key=jax.random.key(0), length=-1)
+
+
+def test_backward_it_writes_what_comes_before(tiny_config, tmp_path, capsys):
+    config = tiny_config(
+        {**SETTINGS, "language_model.backward": True, "train.epochs": 1}
+    )
+    train_and_evaluate(config, tmp_path)
+    capsys.readouterr()
+    command = ["generate", "--workdir", str(tmp_path), "--prompt", "the film"]
+    assert main([*command, "--length", "5", "--temperature", "1", "--count", "2"]) == 0
+    first, second = capsys.readouterr().out.split("\n" + "-" * 20 + "\n")
+    assert first.strip().endswith("the film") and second.strip().endswith("the film")
+    assert first != second
+    assert json.loads((tmp_path / "config.json").read_text())["language_model"][
+        "backward"
+    ]
+
+
+@pytest.mark.parametrize(
+    "flag", [("--length", "-1"), ("--temperature", "hot"), ("--count", "1e3")]
+)
+def test_a_flag_that_is_no_number_is_told_in_a_line(flag, trained, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["generate", "--workdir", str(trained[0]), *flag])
+    assert stopped.value.code == 2
+    assert flag[0] in capsys.readouterr().err
