@@ -56,7 +56,7 @@ def interrupted(config, folder, monkeypatch, *place):
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_an_interrupted_run_saves_and_goes_on_as_if_it_had_not_been(
-    moment, unbroken, measured, tmp_path, monkeypatch, capfd
+    moment, unbroken, shared_programs, measured, tmp_path, monkeypatch, capfd
 ):
     place, step = MOMENTS[moment]
     said = interrupted(unbroken.config, tmp_path, monkeypatch, *place)
@@ -72,7 +72,7 @@ def test_an_interrupted_run_saves_and_goes_on_as_if_it_had_not_been(
 
 
 def test_five_interruptions_in_a_row_change_nothing(
-    unbroken, measured, tmp_path, monkeypatch
+    unbroken, shared_programs, measured, tmp_path, monkeypatch
 ):
     steps = []
     for n, call in enumerate((2, 2, 4, 1, 3)):
@@ -104,36 +104,6 @@ def test_the_import_installs_nothing(process_environment):
     command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=process_environment(), capture_output=True)
     assert done.returncode == 0, done.stderr
-
-
-@pytest.fixture
-def command_that_is_hit(process_environment, small_flags, tmp_path):
-    """Start ``train.py`` as a program that is hit at the places given."""
-
-    def start(*places, flags=(), folder=tmp_path):
-        return subprocess.Popen(
-            [sys.executable, HIT, *small_flags, *flags, f"--workdir={folder}"],
-            env=process_environment(HIT=" ".join(places)),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    return start
-
-
-@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
-def test_the_program_says_in_one_line_how_to_go_on(
-    name, code, command_that_is_hit, tmp_path
-):
-    process = command_that_is_hit(f"lstm_jax.training.loop:_count:2:{name}")
-    _, err = process.communicate(timeout=240)
-    assert process.returncode == code
-    last = err.strip().splitlines()[-1]
-    assert last.startswith(f"Stopped by {name}; step 2 is saved. To go on: python ")
-    assert last.endswith(f"--workdir={tmp_path}")
-    assert "Traceback" not in err
-    assert saved_steps(tmp_path) == [2]
 
 
 BUSY = """
@@ -187,7 +157,11 @@ def two_hosts(process_environment, small_flags):
         return [host.returncode for host in hosts], [err for _, err in outputs]
 
     def start(host, place, address, folder):
-        flags = ["--distributed", f"--coordinator_address={address}"]
+        flags = [
+            "--noprepare_host",
+            "--distributed",
+            f"--coordinator_address={address}",
+        ]
         flags += ["--num_processes=2", f"--process_id={host}"]
         return subprocess.Popen(
             [sys.executable, HIT, *small_flags, *flags, f"--workdir={folder}"],
