@@ -84,6 +84,12 @@ def test_other_labels_are_learned_anew(reviews):
     assert np.abs(one).max() > 0
 
 
+def test_another_number_of_logits_is_learned_anew(reviews):
+    for num_logits in (1, 2):
+        ratios = datasets.learn_text(reviews, config(), num_logits).ngrams.ratios
+        assert ratios.shape[1] == num_logits and len(ratios) > 0
+
+
 def test_the_code_is_part_of_what_it_depends_on(reviews, monkeypatch, tmp_path):
     datasets.learn_text(reviews, config(), 1)
     path = tmp_path / "tokenizer.py"

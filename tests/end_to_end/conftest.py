@@ -7,6 +7,7 @@ a session: the second run of the same model starts at once.
 import csv
 import os
 import random
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from lstm_jax.training.logbook import read_metrics
 from lstm_jax.training.run import Run
 
 ROOT = Path(__file__).parents[2]
+HIT = Path(__file__).with_name("hit.py")
 NEUTRAL = "the a film plot scene it's was actor of and don't know when they".split()
 CLASSES = {
     "bad": ["awful", "boring", "dull", "worst"],
@@ -246,6 +248,43 @@ def small_flags(review_files, tmp_path_factory) -> list[str]:
     path.write_text(imported + "\n")
     config = ["--config", str(path)]
     return config + [f"--config.{name}={value}" for name, value in settings.items()]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def two_hosts(process_environment, small_flags) -> Callable[..., tuple]:
+    """Run ``train.py`` on two hosts, each hit at its place, "" for nowhere.
+
+    Gives their exit codes, what they printed, and what they printed as errors.
+    """
+
+    def start(host: int, place: str, address: str, folder: Path) -> subprocess.Popen:
+        flags = ["--noprepare_host", "--distributed", f"--workdir={folder}"]
+        flags += [f"--coordinator_address={address}", "--num_processes=2"]
+        return subprocess.Popen(
+            [sys.executable, HIT, *small_flags, *flags, f"--process_id={host}"],
+            env=process_environment(HIT=place),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(folder: Path, *places: str) -> tuple:
+        address = f"localhost:{free_port()}"
+        hosts = [start(host, places[host], address, folder) for host in range(2)]
+        try:
+            outputs = [host.communicate(timeout=240) for host in hosts]
+        finally:
+            for host in hosts:
+                host.kill()
+        return [host.returncode for host in hosts], *zip(*outputs, strict=True)
+
+    return run
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,8 +1,11 @@
+import asyncio
 import contextlib
 import dataclasses
 import logging
 import random
 import shutil
+import sys
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +15,12 @@ import orbax.checkpoint as ocp
 import pytest
 
 from lstm_jax.errors import UserError
-from lstm_jax.training.checkpoints import Checkpoints, Snapshot, read_best
+from lstm_jax.training.checkpoints import (
+    Checkpoints,
+    Snapshot,
+    _pass_over_closed_loops,
+    read_best,
+)
 from lstm_jax.training.progress import Progress, Tally
 from lstm_jax.training.state import create_state
 
@@ -301,6 +309,28 @@ def test_asyncio_does_not_report_a_failed_save_with_a_traceback(tmp_path, caplog
             logging.getLogger("asyncio").error(message, exc_info=error)
     (report,) = [record for record in caplog.records if record.name == "asyncio"]
     assert "not of a save" in str(report.exc_info[1])
+
+
+def test_threads_of_a_failed_save_that_come_too_late_show_no_traceback(
+    tmp_path, monkeypatch
+):
+    shown = []
+    monkeypatch.setattr(sys, "unraisablehook", shown.append)
+    _pass_over_closed_loops.cache_clear()
+    Checkpoints(tmp_path / "checkpoints", keep=1).close()
+    loop = asyncio.new_event_loop()
+    loop.close()
+    # As from a thread of C++, which has no frames; and as from a program.
+    for fail in (
+        loop.call_soon_threadsafe,
+        lambda call: loop.call_soon_threadsafe(call),
+    ):
+        with pytest.raises(RuntimeError) as error:
+            fail(print)
+        tail = error.value.with_traceback(error.tb.tb_next)
+        sys.unraisablehook(SimpleNamespace(exc_value=tail))
+    assert len(shown) == 1 and shown[0].exc_value is tail
+    _pass_over_closed_loops.cache_clear()  # the hook goes with this test
 
 
 @pytest.mark.parametrize("on_save_error", ["stop", "continue"])
