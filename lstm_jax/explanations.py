@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lstm_jax.arrays import read_arrays
+from lstm_jax.drafts import draft_of
 from lstm_jax.errors import UserError
 from lstm_jax.measures import predicted, probabilities, scores
 
@@ -164,9 +165,8 @@ def save_explanations(explanations: Explanations, path: Path) -> None:
     for number, mistake in enumerate(explanations.mistakes):
         arrays[f"spans_{number}"] = mistake.spans
         arrays[f"effects_{number}"] = mistake.effects
-    draft = path.with_suffix(".tmp.npz")
-    np.savez_compressed(draft, **arrays)
-    draft.replace(path)
+    with draft_of(path) as draft:
+        np.savez_compressed(draft, **arrays)
 
 
 def load_explanations(path: Path) -> Explanations:

@@ -1,6 +1,9 @@
 """Settings that every test runs under.  The first import of jax is below them."""
 
 import os
+import subprocess
+
+import pytest
 
 _FLAG = "xla_force_host_platform_device_count"
 if _FLAG not in os.environ.get("XLA_FLAGS", ""):
@@ -13,3 +16,27 @@ hypothesis.settings.register_profile(
     "default-ci", deadline=None, max_examples=12, derandomize=True
 )
 hypothesis.settings.load_profile("default-ci")
+
+
+@pytest.fixture(scope="session")
+def make_small_disk(tmp_path_factory):
+    """Make file systems of eight megabytes; None where that needs another user."""
+    made = []
+
+    def make():
+        folder = tmp_path_factory.mktemp("small")
+        mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
+        if subprocess.run(mount, capture_output=True).returncode:
+            return None
+        made.append(folder)
+        return folder
+
+    yield make
+    for folder in made:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture
+def small_disk(make_small_disk):
+    """A file system of eight megabytes, to fill up."""
+    return make_small_disk() or pytest.skip("a file system to fill up needs root")

@@ -107,7 +107,7 @@ def spans_of(text):
     return np.array(spans, np.int32).reshape(-1, 2)
 
 
-def write_predictions(folder, num_classes=2, *, text="A film.", test=True):
+def write_predictions(folder, num_classes=2, *, text="A film.", test=True, word="word"):
     """What later versions leave beside: predictions, examples, explanations."""
     predictions = make_predictions(num_classes, test=test)
     save_predictions(predictions, folder / "predictions.npz")
@@ -116,7 +116,7 @@ def write_predictions(folder, num_classes=2, *, text="A film.", test=True):
     texts = [mistake["text"] for mistake in examples["mistakes"]]
     explanations = make_explanations(num_classes, texts)
     save_explanations(explanations, folder / "explanations.npz")
-    words = {"[PAD]": 0, "[UNK]": 1, **{f"word{n}": n for n in range(2, 300)}}
+    words = {"[PAD]": 0, "[UNK]": 1, **{f"{word}{n}": n for n in range(2, 300)}}
     model = models.WordLevel(vocab=words, unk_token="[UNK]")
     Tokenizer(model).save(str(folder / "tokenizer.json"))
 

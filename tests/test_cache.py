@@ -1,12 +1,15 @@
 """What is kept is found again, and nothing else is."""
 
+import errno
 import os
+from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
 from lstm_jax import cache
-from lstm_jax.cache import cache_dir, remember
+from lstm_jax.cache import cache_dir, keep_programs, remember
 
 
 @pytest.fixture(autouse=True)
@@ -57,14 +60,48 @@ def test_a_folder_that_cannot_be_written_costs_time_alone(folder, caplog):
     assert "cannot keep" in caplog.text and str(folder) in caplog.text
 
 
+def test_a_write_that_fails_leaves_nothing(folder, monkeypatch, caplog):
+    def savez(file, **kwargs):
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "savez", savez)
+        assert remember("numbers", [b"x"], Counted(7))["a"][0] == 7
+    assert list(folder.iterdir()) == [] and "cannot keep" in caplog.text
+    assert remember("numbers", [b"x"], Counted(8))["a"][0] == 8
+
+
+def test_a_folder_that_may_only_be_read_is_used(monkeypatch):
+    remember("numbers", [b"x"], Counted(7))
+
+    def touch(path):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "touch", touch)
+    assert remember("numbers", [b"x"], Counted(8))["a"][0] == 7
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_programs_are_kept_where_the_user_said(told, monkeypatch):
+    if told:
+        monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "/elsewhere")
+    else:
+        monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+    values = []
+    monkeypatch.setattr(jax.config, "update", lambda *args: values.append(args))
+    keep_programs()
+    ours = ("jax_compilation_cache_dir", str(cache_dir() / "programs"))
+    assert values == ([] if told else [ours])
+
+
 def test_what_was_not_used_for_longest_goes_first(folder, monkeypatch):
     monkeypatch.setattr(cache, "_KEPT", 2)
-    for age, name in [(30, b"old"), (20, b"used")]:
+    for age, name in [(30, b"used"), (20, b"old")]:
         remember("numbers", [name], Counted(1))
         newest = max(folder.iterdir(), key=os.path.getmtime)
         os.utime(newest, (newest.stat().st_mtime - age,) * 2)
-        if name == b"used":
-            remember("numbers", [name], Counted(1))
+    remember("numbers", [b"used"], Counted(1))
     remember("numbers", [b"new"], Counted(1))
     used, old = Counted(1), Counted(1)
     remember("numbers", [b"used"], used)

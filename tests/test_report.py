@@ -6,11 +6,13 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from browser import Browser, find_browser
-from runs import ATTACK, spans_of, write_predictions, write_run
+from runs import ATTACK, make_explanations, spans_of, write_predictions, write_run
 
 from lstm_jax.errors import UserError
-from lstm_jax.explanations import Occlusion
+from lstm_jax.explanations import Explanation, Gradients, Occlusion
+from lstm_jax.loaded import About
 from lstm_jax.report import write_report
+from lstm_jax.report.explained import explanation_page
 from lstm_jax.report.mistakes import mark, mistakes
 from lstm_jax.training.config import Config
 
@@ -57,10 +59,18 @@ def report(tmp_path, monkeypatch):
     # Small pictures are drawn faster.
     monkeypatch.setattr("lstm_jax.plots.style._DPI", 40)
 
-    def make(settings=None, command=COMMAND, *, classes=0, text="A film.", **changes):
+    def make(
+        settings=None,
+        command=COMMAND,
+        *,
+        classes=0,
+        text="A film.",
+        word="word",
+        **changes,
+    ):
         write_run(tmp_path, settings, **changes)
         if classes:
-            write_predictions(tmp_path, classes, text=text)
+            write_predictions(tmp_path, classes, text=text, word=word)
         path = write_report(tmp_path, command)
         assert path == tmp_path / "report.html"
         return path.read_text(encoding="utf-8")
@@ -144,26 +154,6 @@ def test_shows_the_three_pictures_with_words_for_them(report):
     assert "accuracy" in accuracy and "91.23%" in accuracy
 
 
-def test_escapes_everything(report):
-    settings = dataclasses.asdict(Config())
-    settings["name"] = settings["data"]["train_file"] = ATTACK
-    settings["model"] = {ATTACK: ATTACK}
-    text = report(
-        settings,
-        command=ATTACK,
-        config_name=ATTACK,
-        dataset=ATTACK,
-        notice=ATTACK,
-        device=ATTACK,
-        commit=ATTACK,
-        versions={ATTACK: ATTACK},
-    )
-    assert "<script" not in text.lower()
-    page = Page(text)
-    assert sum("alert" in x for x in page.texts) == 12
-    assert all("alert" not in str(attributes) for _, attributes in page.tags)
-
-
 def test_fetches_nothing(report):
     text = report(notice="a notice")
     markup = re.sub(r"base64,[^\"]*", "", text)
@@ -229,12 +219,78 @@ def test_a_run_of_an_older_version_has_the_sections_that_it_can_have(report):
     assert not {"Predictions", "Worst mistakes"} & set(page.texts)
 
 
-def test_reviews_are_escaped(report):
-    text = report(classes=2, text=f"A film {ATTACK} & <b>bold</b> &amp; \ud800")
-    assert "<script" not in text.lower() and "<b>" not in text
-    page = Page(text)
-    review = "".join(page.texts)
-    assert review.count(f"A film {ATTACK} & <b>bold</b> &amp; ?") == 20
+# Short enough for the name of a class in a picture.
+HOSTILE = '"><i id=x>&lt;'
+HARMLESS = re.sub(r"[^\w\s]", ".", HOSTILE)
+
+
+def everywhere(word, monkeypatch):
+    """Arguments of a report that holds ``word`` wherever it may come from outside."""
+    monkeypatch.setattr("runs.SHORT", [word, "and", word])
+    settings = dataclasses.asdict(Config())
+    settings["name"] = settings["train"]["monitor"] = word
+    settings[word] = {word: word}
+    given = dict.fromkeys(["config_name", "dataset", "notice", "device"], word)
+    given |= {"commit": word, "versions": {word: word}, "label_names": [word] * 2}
+    text = f"A {word} film \ud800"
+    return {**given, "settings": settings, "command": word, "word": word, "text": text}
+
+
+def skeleton(page):
+    """The tags of a page, and the names of what they are given."""
+    return [(tag, sorted(attributes)) for tag, attributes in page.tags]
+
+
+# A picture of one pixel.
+DOT = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGA"
+DOT += "WjR9awAAAABJRU5ErkJggg=="
+
+
+def do_not_draw(figure, path):
+    path.write_bytes(base64.b64decode(DOT))
+    return path
+
+
+def test_no_text_from_outside_becomes_a_tag(report, monkeypatch):
+    monkeypatch.setattr("lstm_jax.plots.write.save", do_not_draw)
+    words = (HOSTILE, HARMLESS)
+    pages = [Page(report(classes=2, **everywhere(w, monkeypatch))) for w in words]
+    hostile, harmless = pages
+    assert skeleton(hostile) == skeleton(harmless)
+    # What is shown is what was written, to the letter.
+    for ours, theirs in zip(hostile.all("img"), harmless.all("img"), strict=True):
+        assert ours["alt"].count(HOSTILE) == theirs["alt"].count(HARMLESS)
+    shown = "".join(hostile.texts).count(HOSTILE)
+    assert shown == "".join(harmless.texts).count(HARMLESS) > 40
+    assert "".join(hostile.texts).count(f"A {HOSTILE} film ?") == 20
+
+
+def explained(word):
+    """The page about a text of one word, which is also all else that is known."""
+    found = make_explanations(2, [word])
+    spans, effects = found.mistakes[0].spans, np.ones(len(found.mistakes[0].spans))
+    explanation = Explanation(
+        text=word,
+        logits=np.ones(1, np.float32),
+        one=1,
+        other=0,
+        words=[word] * len(spans),
+        known=[True] * len(spans),
+        positions=np.arange(len(spans)),
+        occlusion=found.mistakes[0],
+        gradients=Gradients(spans, effects, 1.0, 0.0),
+        reading=found.short,
+    )
+    return explanation_page(explanation, About((f"{word} 2", word), word, word, word))
+
+
+def test_nothing_of_an_explained_text_becomes_a_tag(monkeypatch):
+    monkeypatch.setattr("lstm_jax.report.explained.to_png", lambda figure: b"")
+    hostile = Page(explained(HOSTILE))
+    tags = {tag for tag, _ in hostile.tags}
+    assert "i" not in tags and all("id" not in given for _, given in hostile.tags)
+    # Title, heading, notice, two in the legend, two texts, four in the tables.
+    assert "".join(hostile.texts).count(HOSTILE) == 11
 
 
 def occlusion(text, effects):
@@ -329,17 +385,22 @@ def test_a_browser_shows_it_on_any_screen(report, browser, tmp_path):
     assert styles == ["solid", "dashed"]
 
 
-def test_a_browser_runs_nothing_of_a_review(report, browser, tmp_path):
-    script = "<script>document.title = 'attacked'</script>"
-    image = "<img src=x onerror=\"document.title = 'attacked'\">"
-    text = f"A film. {script} {image} </pre></details></body>"
-    report(classes=2, text=text, dataset=script, command=image)
+def test_a_browser_runs_nothing_from_outside(report, browser, tmp_path, monkeypatch):
+    monkeypatch.setattr("lstm_jax.plots.write.save", do_not_draw)
+    harm = "document.title = 'attacked'"
+    attack = f"</title></textarea></pre></details></main><script>{harm}</script>"
+    attack += f'<img src=x onerror="{harm}">"><b onclick="{harm}" class=x>'
+    report(classes=2, **everywhere(attack, monkeypatch))
     browser.open((tmp_path / "report.html").as_uri(), width=1280)
-    assert browser.value("document.title") != "attacked"
-    assert browser.value("document.querySelectorAll('img[onerror]').length") == 0
-    shown = browser.value("document.body.textContent")
-    assert shown.count("document.title = 'attacked'") > 20
     assert browser.complaints() == []
+    # Told by what there is: that nothing runs is also the merit of the page's policy.
+    assert browser.value("document.title") == f"{attack} on {attack}"
+    made = "document.querySelectorAll('script, b, [class=x], [onerror]').length"
+    assert browser.value(made) == 0
+    assert browser.value("document.querySelectorAll('main details').length") == 20
+    assert browser.value("document.body.textContent").count(attack) > 30
+    named = "[...document.images].filter(x => x.alt.includes('<img src=x')).length"
+    assert browser.value(named) == 2
 
 
 def test_the_browser_test_sees_what_it_looks_for(browser, tmp_path):

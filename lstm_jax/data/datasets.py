@@ -28,6 +28,7 @@ from lstm_jax.data.sources import load_corpus
 from lstm_jax.data.splits import split_validation
 from lstm_jax.data.tokenizer import encode, load_tokenizer, train_tokenizer
 from lstm_jax.data.tokenizer import truncate as cut
+from lstm_jax.drafts import draft_of
 
 logger = logging.getLogger(__name__)
 
@@ -156,9 +157,9 @@ def save_text(text: Text, folder: Path) -> None:
     """Write ``text`` into the folder of a run; ``tokenizer.json`` comes last."""
     if text.ngrams.order:
         save_ngrams(text.ngrams, folder / _NGRAMS)
-    draft = folder / "tokenizer.tmp"
-    text.tokenizer.save(str(draft))
-    draft.replace(folder / _TOKENIZER)
+    with draft_of(folder / _TOKENIZER) as draft:
+        # Not tokenizer.save(): its errors, as of a full disk, are no OSError.
+        draft.write_text(text.tokenizer.to_str(pretty=True), encoding="utf-8")
 
 
 def load_text(folder: Path, num_logits: int) -> Text | None:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lstm_jax.arrays import read_arrays
+from lstm_jax.drafts import draft_of
 from lstm_jax.errors import UserError
 
 # N-grams of fewer training reviews than this say nothing of new reviews.
@@ -151,9 +152,8 @@ def spread_over_tokens(
 
 def save_ngrams(ngrams: NGrams, path: Path) -> None:
     """Write ``ngrams`` to a ``.npz`` file, whole or not at all."""
-    draft = path.with_suffix(".tmp.npz")
-    np.savez(draft, **ngrams._asdict())
-    draft.replace(path)
+    with draft_of(path) as draft:
+        np.savez(draft, **ngrams._asdict())
 
 
 def load_ngrams(path: Path) -> NGrams:

@@ -13,6 +13,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.legend import Legend
 from matplotlib.transforms import ScaledTranslation
 
+from lstm_jax.drafts import draft_of
+
 # Of the palette of Okabe and Ito, which colour-blind readers can tell apart.
 ORANGE, BLUE, VERMILLION, BLACK = "#E69F00", "#0072B2", "#D55E00", "#000000"
 GREEN, PINK, SKY = "#009E73", "#CC79A7", "#56B4E9"
@@ -107,8 +109,8 @@ def figure_of(axes: Axes) -> Figure:
 
 def save(figure: Figure, path: Path) -> Path:
     """Write ``figure`` as PNG."""
-    FigureCanvasAgg(figure)
-    figure.savefig(path, dpi=_DPI, facecolor="white")
+    with draft_of(path) as draft:
+        draft.write_bytes(to_png(figure))
     return path
 
 

@@ -4,6 +4,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from lstm_jax.drafts import draft_of
 from lstm_jax.explain_run import explain_run
 from lstm_jax.explanations import Explanations
 from lstm_jax.plots import draw_findings, load_findings
@@ -50,7 +51,9 @@ def write_report(folder: Path, command: str) -> Path:
     body.append(section("Reproduce", reproduction(summary, command)))
     # A review may hold half of a character, which no file can.
     text = page(_title(summary), body).encode("utf-8", errors="replace")
-    workdir.report.write_bytes(text)
+    # Whole or not at all: the page of before knows the command of the run.
+    with draft_of(workdir.report) as draft:
+        draft.write_bytes(text)
     return workdir.report
 
 

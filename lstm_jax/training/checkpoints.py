@@ -1,5 +1,6 @@
 """Saving and restoring a run: the only place that knows Orbax."""
 
+import functools
 import hashlib
 import json
 import logging
@@ -7,6 +8,7 @@ import math
 import os
 import re
 import shutil
+import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,6 +65,7 @@ class Checkpoints:
         # raised as well, and a user is told of them below.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
         logging.getLogger("asyncio").addFilter(_is_not_of_orbax)
+        _pass_over_closed_loops()
         self._folder, self._keep, self._saving = folder, keep, 0
         self._stops = on_save_error == "stop"
         self._manager = self._open()
@@ -186,6 +189,31 @@ def _is_not_of_orbax(record: logging.LogRecord) -> bool:
     frames = traceback.walk_tb(error.__traceback__ if error else None)
     modules = (frame.f_globals.get("__name__", "") for frame, _ in frames)
     return not any(module.partition(".")[0] == "orbax" for module in modules)
+
+
+@functools.cache
+def _pass_over_closed_loops() -> None:
+    """Show no traceback for the other files of a save that has failed.
+
+    When they are written, or not, their threads tell an event loop that Orbax has
+    closed; Python would show that for each of them, beside the line of the failure.
+    """
+    show = sys.unraisablehook
+
+    def hook(report: Any) -> None:
+        """For what nobody can catch."""
+        if not _is_of_a_closed_loop(report.exc_value):
+            show(report)
+
+    sys.unraisablehook = hook
+
+
+def _is_of_a_closed_loop(error: BaseException | None) -> bool:
+    """Whether all that failed was to call into a loop of asyncio that is closed."""
+    if not isinstance(error, RuntimeError) or str(error) != "Event loop is closed":
+        return False
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    return all(f.f_globals.get("__name__") == "asyncio.base_events" for f in frames)
 
 
 def digest(part: PyTree) -> str:

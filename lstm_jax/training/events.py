@@ -12,6 +12,8 @@ from tensorboardX import summary
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto import event_pb2
 
+from lstm_jax.drafts import named
+
 _FORMAT: Any = event_pb2  # made when it is imported
 
 
@@ -20,7 +22,9 @@ class EventFile:
 
     def __init__(self, folder: Path, *, purge_step: int) -> None:
         """Open it; TensorBoard forgets what it was told of that step and later."""
-        self._writer = EventsWriter(str(folder / "events"))
+        self._folder = folder
+        with named(folder):
+            self._writer = EventsWriter(str(folder / "events"))
         started = _FORMAT.SessionLog(status=_FORMAT.SessionLog.START)
         self._write(step=purge_step, file_version="brain.Event:2")
         self._write(step=purge_step, session_log=started)
@@ -38,5 +42,6 @@ class EventFile:
         self._writer.close()
 
     def _write(self, **fields: Any) -> None:
-        self._writer.write_event(_FORMAT.Event(wall_time=time.time(), **fields))
-        self._writer.flush()
+        with named(self._folder / "events.out.tfevents.*"):
+            self._writer.write_event(_FORMAT.Event(wall_time=time.time(), **fields))
+            self._writer.flush()

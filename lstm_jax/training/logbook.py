@@ -8,6 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from lstm_jax.drafts import draft_of, named
 from lstm_jax.training.events import EventFile
 from lstm_jax.training.workdir import Workdir
 
@@ -36,8 +37,9 @@ class Logbook:
         self._notice = {"notice": notice} if notice else {}
         if not active:
             return
-        _drop_lines_after(workdir.metrics, step)
-        self._lines = workdir.metrics.open("a", encoding="utf-8")
+        self._metrics = workdir.metrics
+        _drop_lines_after(self._metrics, step)
+        self._lines = self._metrics.open("a", encoding="utf-8")
         self._events = EventFile(workdir.path, purge_step=step + 1)
         if notice:
             self._events.add_text("notice", notice)
@@ -47,8 +49,9 @@ class Logbook:
         if not self.active:
             return
         line = {"split": split, "step": step, "epoch": epoch, **values, **self._notice}
-        self._lines.write(json.dumps(line) + "\n")
-        self._lines.flush()
+        with named(self._metrics):
+            self._lines.write(json.dumps(line) + "\n")
+            self._lines.flush()
         for name, value in values.items():
             self._events.add_scalar(f"{split}/{name}", value, step)
 
@@ -104,8 +107,6 @@ def _drop_lines_after(path: Path, step: int) -> None:
         for line in read_metrics(path)
         if line["step"] <= step and line["split"] != "test"
     ]
-    draft = path.with_suffix(".tmp")
-    draft.write_text(
-        "".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8"
-    )
-    draft.replace(path)
+    with draft_of(path) as draft:
+        lines = (json.dumps(line) + "\n" for line in kept)
+        draft.write_text("".join(lines), encoding="utf-8")

@@ -7,6 +7,7 @@ import numpy as np
 
 from lstm_jax.arrays import read_arrays
 from lstm_jax.data.batches import Encoded
+from lstm_jax.drafts import draft_of
 from lstm_jax.errors import UserError
 from lstm_jax.measures import losses, predicted
 
@@ -64,9 +65,8 @@ def save_predictions(predictions: Predictions, path: Path) -> None:
         split = getattr(predictions, name)
         if split is not None:
             arrays |= {f"{name}_{key}": x for key, x in split._asdict().items()}
-    draft = path.with_suffix(".tmp.npz")
-    np.savez_compressed(draft, **arrays)
-    draft.replace(path)
+    with draft_of(path) as draft:
+        np.savez_compressed(draft, **arrays)
 
 
 def load_predictions(path: Path) -> Predictions:

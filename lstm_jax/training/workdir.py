@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from lstm_jax.drafts import draft_of
 from lstm_jax.errors import UserError
 from lstm_jax.training.config import differences, from_dict
 
@@ -80,9 +81,8 @@ def read_json(path: Path) -> dict[str, Any]:
 def write_json(path: Path, values: dict[str, Any]) -> None:
     """Write ``values`` so that a reader sees the old file or the whole new one."""
     text = json.dumps(values, indent=2) + "\n"
-    draft = path.with_suffix(".tmp")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
+    with draft_of(path) as draft:
+        draft.write_text(text, encoding="utf-8")
 
 
 def _leftovers(workdir: Workdir) -> list[Path]:

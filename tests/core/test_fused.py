@@ -143,6 +143,45 @@ def test_rows_looked_up_in_the_loop_are_those_of_one_hot_vectors(
     assert size_of_largest(hoisted) == params["w_ih"].shape[1] * 7 * 3
 
 
+@pytest.mark.parametrize("large", [False, True])
+def test_rows_are_looked_up_with_dropout_and_large_weights(large, monkeypatch):
+    cell = CELLS["lstm"](HIDDEN)
+    params, carry, _, _ = one_step(cell)
+    words = jax.random.randint(jax.random.key(5), SHAPE[:2], 0, SHAPE[2])
+    h_mask = jnp.array([[0.0, 2.0, 2.0, 0.0, 2.0]] * SHAPE[1])
+    kernel = importlib.import_module("lstm_jax.kernels.fused")
+
+    def loss(params, h_mask, xs):
+        run = partial(kernel.fused, mask=None, h_mask=h_mask)
+        last, ys = run(cell, params, carry, xs)
+        return (ys * random(6, *ys.shape)).sum() + (last.h**2).sum()
+
+    def results(xs):
+        grads = jax.jit(jax.grad(loss))(params, h_mask, xs)
+        return jax.jit(loss)(params, h_mask, xs), grads
+
+    expected = results(jax.nn.one_hot(words, SHAPE[2]))
+    monkeypatch.setattr(kernel, "_LONG_LOOK_UP", 1)
+    monkeypatch.setattr(kernel, "_LARGE", 1 if large else 10**9)
+    got = results(words)
+    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_rows_are_looked_up_when_they_are_many():
+    kernel = importlib.import_module("lstm_jax.kernels.fused")
+    cell = CELLS["lstm"](256)  # 1,024 numbers a word
+    params = {"w_ih": jax.ShapeDtypeStruct((9, 1024), jnp.float32)}
+
+    def is_long(cell, *shape):
+        return kernel._is_long_look_up(cell, params, np.zeros(shape, np.int32))
+
+    assert is_long(cell, 64, 64) and not is_long(cell, 63, 64)
+    assert not is_long(CELLS["layer_norm_lstm"](256), 64, 64)
+    vectors = np.zeros((64, 64, 9), np.float32)
+    assert not kernel._is_long_look_up(cell, params, vectors)
+
+
 def size_of_largest(closed):
     """Of all arrays that a program computes, in its loops too."""
     sizes = [0]

@@ -9,6 +9,7 @@ import pytest
 from lstm_jax.data import datasets
 from lstm_jax.data.config import DataConfig
 from lstm_jax.data.corpus import Reviews
+from lstm_jax.data.tokenizer import train_tokenizer
 
 WORDS = np.array(["good", "bad", "film", "plot", "\ud800", "[PAD]", "nice", ".", "é"])
 
@@ -84,11 +85,55 @@ def test_other_labels_are_learned_anew(reviews):
     assert np.abs(one).max() > 0
 
 
-def test_the_code_is_part_of_what_it_depends_on(reviews, monkeypatch, tmp_path):
-    datasets.learn_text(reviews, config(), 1)
-    path = tmp_path / "tokenizer.py"
+def test_another_number_of_logits_is_learned_anew(reviews):
+    for num_logits in (1, 2):
+        ratios = datasets.learn_text(reviews, config(), num_logits).ngrams.ratios
+        assert ratios.shape[1] == num_logits and len(ratios) > 0
+
+
+CHANGES = {
+    "texts": lambda text, reviews: (text, reviews._replace(texts=reviews.texts[::-1])),
+    "tokenizer": lambda text, reviews: (
+        text._replace(tokenizer=train_tokenizer(["film good"], 9)),
+        reviews,
+    ),
+    "ngrams": lambda text, reviews: (
+        text._replace(ngrams=text.ngrams._replace(keys=text.ngrams.keys[::2])),
+        reviews,
+    ),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_other_reviews_are_encoded_anew(what, reviews, monkeypatch):
+    text = datasets.learn_text(reviews, config(), 1)
+    before = datasets.encode_reviews(text, reviews, config())
+    text, changed = CHANGES[what](text, reviews)
+    encoded = datasets.encode_reviews(text, changed, config())
+    monkeypatch.setattr(datasets, "_WORTH_KEEPING", 10**9)
+    same(encoded, datasets.encode_reviews(text, changed, config()))
+    with pytest.raises(AssertionError):
+        same(encoded, before)
+
+
+def change_the_code(patch, folder):
+    path = folder / "tokenizer.py"
     path.write_text(Path(datasets.tokenizer_module.__file__).read_text() + "# new\n")
-    monkeypatch.setattr(datasets.tokenizer_module, "__file__", str(path))
+    patch.setattr(datasets.tokenizer_module, "__file__", str(path))
+
+
+def change_the_version(patch, folder):
+    patch.setattr(datasets, "version", lambda name: "0.0.1")
+
+
+@pytest.mark.parametrize("change", [change_the_code, change_the_version])
+def test_the_code_is_part_of_what_it_depends_on(reviews, change, monkeypatch, tmp_path):
+    text = datasets.learn_text(reviews, config(), 1)
+    datasets.encode_reviews(text, reviews, config())
+    change(monkeypatch, tmp_path)
     monkeypatch.setattr(datasets, "train_tokenizer", refuse)
+    monkeypatch.setattr(datasets, "encode", refuse)
     with pytest.raises(AssertionError, match="computed again"):
         datasets.learn_text(reviews, config(), 1)
+    with pytest.raises(AssertionError, match="computed again"):
+        datasets.encode_reviews(text, reviews, config())

@@ -7,6 +7,7 @@ a session: the second run of the same model starts at once.
 import csv
 import os
 import random
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,12 +17,13 @@ from typing import Any, NamedTuple
 import jax
 import pytest
 
-from lstm_jax.training import loop
+from lstm_jax.training import loop, run
 from lstm_jax.training.config import Config, default_config, from_dict
 from lstm_jax.training.logbook import read_metrics
 from lstm_jax.training.run import Run
 
 ROOT = Path(__file__).parents[2]
+HIT = Path(__file__).with_name("hit.py")
 NEUTRAL = "the a film plot scene it's was actor of and don't know when they".split()
 CLASSES = {
     "bad": ["awful", "boring", "dull", "worst"],
@@ -135,24 +137,58 @@ class Finished(NamedTuple):
     summary: dict[str, Any]
     run: Run
     num_tests: int  # how often the test split was read
+    renamed: set[str]  # the files that got their names when they were whole
+
+
+# The first epoch has the best accuracy, so the run stops after the third of four: one
+# that goes on in between has to know what was best, and how long it was in vain.
+PATIENT = {
+    "optim.learning_rate": 0.05,
+    "train.epochs": 4,
+    "train.patience": 2,
+    "train.monitor": "accuracy",
+}
 
 
 @pytest.fixture(scope="session")
 def unbroken(tiny_config, tmp_path_factory) -> Finished:
-    """The run of ``tiny_config()``, which other runs are compared with."""
-    folder, config = tmp_path_factory.mktemp("unbroken"), tiny_config()
-    runs, tested = [], []
-    real = loop.evaluate
+    """The run that others are compared with."""
+    folder, config = tmp_path_factory.mktemp("unbroken"), tiny_config(PATIENT)
+    runs, tested, renamed = [], [], set()
+    real, real_replace = loop.evaluate, os.replace
 
     def evaluate(run, params, data):
         runs.append(run)
         tested.append(data is run.data.test)
         return real(run, params, data)
 
+    def replace(draft, path):
+        renamed.add(Path(path).name)
+        real_replace(draft, path)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "evaluate", evaluate)
+        patch.setattr(os, "replace", replace)
         summary = loop.train_and_evaluate(config, folder)
-    return Finished(folder, config, summary, runs[0], sum(tested))
+    return Finished(folder, config, summary, runs[0], sum(tested), renamed)
+
+
+@pytest.fixture
+def shared_programs(unbroken, monkeypatch):
+    """Runs like ``unbroken`` trace nothing again, which is half of their time."""
+    learner, config = unbroken.run.learner, unbroken.config
+    real, first_states = run.make_learner, []
+
+    def make_learner(settings, data):
+        if settings != config or data.digest() != unbroken.run.data.digest():
+            return real(settings, data)
+        if not first_states:
+            first_states.append(real(settings, data).first_state)
+        # A copy: its memory is given to the first step.
+        first = jax.tree.map(lambda x: x.copy(), first_states[0])
+        return learner._replace(first_state=first)
+
+    monkeypatch.setattr(run, "make_learner", make_learner)
 
 
 @pytest.fixture(scope="session")
@@ -212,6 +248,43 @@ def small_flags(review_files, tmp_path_factory) -> list[str]:
     path.write_text(imported + "\n")
     config = ["--config", str(path)]
     return config + [f"--config.{name}={value}" for name, value in settings.items()]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def two_hosts(process_environment, small_flags) -> Callable[..., tuple]:
+    """Run ``train.py`` on two hosts, each hit at its place, "" for nowhere.
+
+    Gives their exit codes, what they printed, and what they printed as errors.
+    """
+
+    def start(host: int, place: str, address: str, folder: Path) -> subprocess.Popen:
+        flags = ["--noprepare_host", "--distributed", f"--workdir={folder}"]
+        flags += [f"--coordinator_address={address}", "--num_processes=2"]
+        return subprocess.Popen(
+            [sys.executable, HIT, *small_flags, *flags, f"--process_id={host}"],
+            env=process_environment(HIT=place),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(folder: Path, *places: str) -> tuple:
+        address = f"localhost:{free_port()}"
+        hosts = [start(host, places[host], address, folder) for host in range(2)]
+        try:
+            outputs = [host.communicate(timeout=240) for host in hosts]
+        finally:
+            for host in hosts:
+                host.kill()
+        return [host.returncode for host in hosts], *zip(*outputs, strict=True)
+
+    return run
 
 
 @pytest.fixture(scope="session", autouse=True)

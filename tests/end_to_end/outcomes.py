@@ -10,7 +10,10 @@ NUM_STEPS = 15  # of a tiny run: 3 epochs of 5
 def checkpoint(folder, part, step=NUM_STEPS):
     """One part of a checkpoint as Orbax alone reads it: name -> array."""
     path = (folder / "checkpoints" / str(step) / part).absolute()
-    tree = ocp.StandardCheckpointer().restore(path)
+    saved = ocp.StandardCheckpointHandler().metadata(path).tree
+    # Into arrays of NumPy: the devices that it was saved on may not be here.
+    like = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), saved)
+    tree = ocp.StandardCheckpointer().restore(path, like)
     leaves = jax.tree.leaves_with_path(tree)
     return {jax.tree_util.keystr(name): np.asarray(leaf) for name, leaf in leaves}
 

@@ -1,12 +1,12 @@
 """The same training on one device, on eight, and on two hosts."""
 
-import socket
-import subprocess
+import json
 
 import jax
 import numpy as np
 import pytest
 from jax.sharding import AxisType
+from outcomes import assert_same_bits, checkpoint, timeless
 
 from lstm_jax.data.batches import make_batch, ngram_width, plan_epoch
 from lstm_jax.data.datasets import load_datasets
@@ -128,44 +128,26 @@ def test_the_hosts_share_out_the_rows_of_a_batch(hosts, monkeypatch):
     np.testing.assert_array_equal(np.concatenate(shares), rows)
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        return probe.getsockname()[1]
+@pytest.fixture(scope="module")
+def together(two_hosts, tmp_path_factory):
+    """A run on two hosts that nothing interrupts, and what they printed."""
+    folder = tmp_path_factory.mktemp("two")
+    codes, printed, errors = two_hosts(folder, "", "")
+    assert codes == [0, 0], errors
+    return folder, printed
 
 
-def test_two_hosts_train_as_one(
-    train_command, small_flags, tiny_config, small, measured, tmp_path
-):
-    address = f"localhost:{free_port()}"
-    together = ["--distributed", f"--coordinator_address={address}"]
-    hosts = [
-        train_command(
-            *small_flags,
-            *together,
-            "--num_processes=2",
-            f"--process_id={host}",
-            "--noprepare_host",
-            f"--workdir={tmp_path / 'two'}",
-        )
-        for host in range(2)
-    ]
-    try:
-        outputs = [host.communicate(timeout=240) for host in hosts]
-    except subprocess.TimeoutExpired:
-        for host in hosts:
-            host.kill()
-        raise
-    assert [host.returncode for host in hosts] == [0, 0], outputs
+def test_two_hosts_train_as_one(together, tiny_config, small, measured, tmp_path):
+    two, printed = together
     # The first host speaks, the others are silent.
-    assert "Results are in" in outputs[0][0]
-    said = [x for x in outputs[1][0].splitlines() if not x.startswith("[Gloo]")]
+    assert "Results are in" in printed[0]
+    said = [x for x in printed[1].splitlines() if not x.startswith("[Gloo]")]
     assert said == []
     train_and_evaluate(tiny_config(small), tmp_path / "one")
-    ours, theirs = measured(tmp_path / "two"), measured(tmp_path / "one")
+    ours, theirs = measured(two), measured(tmp_path / "one")
     files = ("config.json", "tokenizer.json", "summary.json", "checkpoints/15")
     files += ("examples.json", "explanations.npz", "plots/gates.png", "report.html")
-    assert all((tmp_path / "two" / name).exists() for name in files)
+    assert all((two / name).exists() for name in files)
     assert [line["step"] for line in ours] == [line["step"] for line in theirs]
     for line, expected in zip(ours, theirs, strict=True):
         assert line["split"] == expected["split"]
@@ -173,8 +155,31 @@ def test_two_hosts_train_as_one(
             near = pytest.approx(expected[name], rel=1e-5, abs=1e-5)
             assert line[name] == near, (line, expected)
     ours, theirs = (
-        load_predictions(tmp_path / name / "predictions.npz") for name in ("two", "one")
+        load_predictions(f / "predictions.npz") for f in (two, tmp_path / "one")
     )
     for split, expected in zip(ours[:2], theirs[:2], strict=True):
         np.testing.assert_array_equal(split.labels, expected.labels)
         np.testing.assert_allclose(split.logits, expected.logits, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_two_hosts_that_were_stopped_end_as_those_that_were_not(
+    two_hosts, together, measured, tmp_path
+):
+    whole, _ = together
+    hit = "lstm_jax.training.loop:_count:{}:SIGTERM"
+    # One of them gets the signal, in the first epoch and in the second.
+    for places in [("", hit.format(2)), (hit.format(1), "")]:
+        codes, _, errors = two_hosts(tmp_path, *places)
+        assert codes == [143, 143], errors
+    codes, _, errors = two_hosts(tmp_path, "", "")
+    assert codes == [0, 0], errors
+    assert measured(tmp_path) == measured(whole)
+    summaries = [
+        json.loads((f / "summary.json").read_text()) for f in (tmp_path, whole)
+    ]
+    assert timeless(summaries[0]) == timeless(summaries[1])
+    for part in ("state", "best"):
+        assert_same_bits(checkpoint(tmp_path, part), checkpoint(whole, part))
+    ours, theirs = (f / "predictions.npz" for f in (tmp_path, whole))
+    assert ours.read_bytes() == theirs.read_bytes()

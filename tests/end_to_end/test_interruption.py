@@ -2,11 +2,9 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -18,7 +16,6 @@ from lstm_jax.training.interruption import Interrupted, handle_signals
 from lstm_jax.training.loop import train_and_evaluate
 from lstm_jax.training.progress import Progress
 
-HIT = Path(__file__).with_name("hit.py")
 # (where, call, signal) and the step that is then saved, None for nothing.
 MOMENTS = {
     "in set-up": ((run, "load_datasets", 1, signal.SIGTERM), None),
@@ -56,7 +53,7 @@ def interrupted(config, folder, monkeypatch, *place):
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_an_interrupted_run_saves_and_goes_on_as_if_it_had_not_been(
-    moment, unbroken, measured, tmp_path, monkeypatch, capfd
+    moment, unbroken, shared_programs, measured, tmp_path, monkeypatch, capfd
 ):
     place, step = MOMENTS[moment]
     said = interrupted(unbroken.config, tmp_path, monkeypatch, *place)
@@ -72,7 +69,7 @@ def test_an_interrupted_run_saves_and_goes_on_as_if_it_had_not_been(
 
 
 def test_five_interruptions_in_a_row_change_nothing(
-    unbroken, measured, tmp_path, monkeypatch
+    unbroken, shared_programs, measured, tmp_path, monkeypatch
 ):
     steps = []
     for n, call in enumerate((2, 2, 4, 1, 3)):
@@ -106,36 +103,6 @@ def test_the_import_installs_nothing(process_environment):
     assert done.returncode == 0, done.stderr
 
 
-@pytest.fixture
-def command_that_is_hit(process_environment, small_flags, tmp_path):
-    """Start ``train.py`` as a program that is hit at the places given."""
-
-    def start(*places, flags=(), folder=tmp_path):
-        return subprocess.Popen(
-            [sys.executable, HIT, *small_flags, *flags, f"--workdir={folder}"],
-            env=process_environment(HIT=" ".join(places)),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    return start
-
-
-@pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
-def test_the_program_says_in_one_line_how_to_go_on(
-    name, code, command_that_is_hit, tmp_path
-):
-    process = command_that_is_hit(f"lstm_jax.training.loop:_count:2:{name}")
-    _, err = process.communicate(timeout=240)
-    assert process.returncode == code
-    last = err.strip().splitlines()[-1]
-    assert last.startswith(f"Stopped by {name}; step 2 is saved. To go on: python ")
-    assert last.endswith(f"--workdir={tmp_path}")
-    assert "Traceback" not in err
-    assert saved_steps(tmp_path) == [2]
-
-
 BUSY = """
 import hashlib
 from lstm_jax.training.interruption import handle_signals
@@ -166,44 +133,10 @@ def test_a_second_signal_ends_the_program_at_once(process_environment):
         process.communicate()
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        return probe.getsockname()[1]
-
-
-@pytest.fixture
-def two_hosts(process_environment, small_flags):
-    """Run ``train.py`` on two hosts; their exit codes, and what they said."""
-
-    def run(folder, *places):
-        address = f"localhost:{free_port()}"
-        hosts = [start(host, places[host], address, folder) for host in range(2)]
-        try:
-            outputs = [host.communicate(timeout=240) for host in hosts]
-        finally:
-            for host in hosts:
-                host.kill()
-        return [host.returncode for host in hosts], [err for _, err in outputs]
-
-    def start(host, place, address, folder):
-        flags = ["--distributed", f"--coordinator_address={address}"]
-        flags += ["--num_processes=2", f"--process_id={host}"]
-        return subprocess.Popen(
-            [sys.executable, HIT, *small_flags, *flags, f"--workdir={folder}"],
-            env=process_environment(HIT=place),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    return run
-
-
 def test_all_hosts_stop_at_the_same_step(two_hosts, tmp_path):
     """One of two hosts gets the signal; both save and leave."""
     hit = "lstm_jax.training.loop:_count:6:SIGTERM"
-    codes, said = two_hosts(tmp_path, "", hit)
+    codes, _, said = two_hosts(tmp_path, "", hit)
     assert codes == [143, 143], said
     assert all("Stopped by SIGTERM; step 8 is saved" in err for err in said)
     assert saved_steps(tmp_path)[-1] == 8
@@ -212,7 +145,7 @@ def test_all_hosts_stop_at_the_same_step(two_hosts, tmp_path):
 def test_a_mistake_that_one_host_sees_is_told_by_all(two_hosts, tmp_path):
     """Only the first host looks at the folder; the other would wait for it."""
     (tmp_path / "file").write_text("not a folder")
-    codes, said = two_hosts(tmp_path / "file", "", "")
+    codes, _, said = two_hosts(tmp_path / "file", "", "")
     assert codes == [2, 2], said
     assert all("expected a folder to write to" in err for err in said)
 

@@ -2,9 +2,11 @@
 
 import dataclasses
 import errno
+import itertools
 import json
 import os
 import shutil
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -22,8 +24,9 @@ from lstm_jax.data.batches import make_batch
 from lstm_jax.errors import UserError
 from lstm_jax.trained import load_trained
 from lstm_jax.training import loop
+from lstm_jax.training.lock import locked
 from lstm_jax.training.loop import train_and_evaluate
-from lstm_jax.training.workdir import Workdir, claim
+from lstm_jax.training.workdir import Workdir, claim, write_json
 
 STEPS_PER_EPOCH, EPOCHS = 5, 3
 NUM_STEPS = STEPS_PER_EPOCH * EPOCHS
@@ -129,13 +132,45 @@ def test_a_finished_run_is_not_run_again(unbroken, monkeypatch):
     assert train_and_evaluate(unbroken.config, unbroken.folder) == unbroken.summary
 
 
+def test_the_run_stops_when_its_patience_is_over(unbroken, measured):
+    """What all the interrupted runs are compared with says how long it was in vain."""
+    lines = measured(unbroken.folder)
+    accuracies = [line["accuracy"] for line in lines if line["split"] == "val"]
+    assert accuracies[0] >= max(accuracies[1:])
+    assert unbroken.summary["best_epoch"] == 1
+    assert unbroken.summary["epochs_run"] == EPOCHS < unbroken.config.train.epochs
+    best, last = (checkpoint(unbroken.folder, part) for part in ("best", "state"))
+    assert all(x.tobytes() != last["['params']" + k].tobytes() for k, x in best.items())
+
+
+def test_files_get_their_names_when_they_are_whole(unbroken):
+    """Whenever a run is killed: what stands under the name of a file is all of it."""
+    whole = "config about tokenizer summary examples".split()
+    names = {f"{name}.json" for name in whole} | {"ngrams.npz", "predictions.npz"}
+    assert names <= unbroken.renamed
+    # The other files grow by lines, of which the last may be torn.
+    files = {path.name for path in unbroken.folder.iterdir() if path.is_file()}
+    others = {name for name in files - names if "events" not in name}
+    assert others == {"metrics.jsonl", "lock"}
+
+
+def test_each_epoch_of_each_seed_has_its_own_batches(unbroken):
+    def plan(seed, epoch):
+        config = dataclasses.replace(unbroken.config, seed=seed)
+        return loop._plan(unbroken.run._replace(config=config), epoch).rows.tolist()
+
+    plans = [plan(*which) for which in [(0, 0), (0, 1), (1, 0), (1, 1)]]
+    assert all(a != b for a, b in itertools.combinations(plans, 2))
+    assert plan(1, 1) == plans[-1]
+
+
 def test_the_same_seed_gives_the_same_run(unbroken, measured, tmp_path):
     summary = train_and_evaluate(unbroken.config, tmp_path)
     assert_same_run(tmp_path, summary, unbroken, measured)
 
 
-def test_another_seed_gives_another_run(unbroken, measured, tmp_path, tiny_config):
-    train_and_evaluate(tiny_config({"seed": 1, "train.patience": 1}), tmp_path)
+def test_another_seed_gives_another_run(unbroken, measured, tmp_path):
+    train_and_evaluate(dataclasses.replace(unbroken.config, seed=1), tmp_path)
     ours, theirs = measured(tmp_path), measured(unbroken.folder)
     assert all(a["loss"] != b["loss"] for a, b in zip(ours, theirs, strict=False))
     # The reviews that choices are made on stay the same.
@@ -168,7 +203,7 @@ STOPS = {
 
 @pytest.mark.parametrize("moment", STOPS)
 def test_a_stopped_run_goes_on_as_if_it_had_not_been(
-    moment, unbroken, measured, tmp_path, monkeypatch, capsys
+    moment, unbroken, shared_programs, measured, tmp_path, monkeypatch, capsys
 ):
     name, before, when, checkpointed = STOPS[moment]
     with monkeypatch.context() as patch:
@@ -184,7 +219,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(
 
 
 def test_a_run_stopped_after_its_test_has_one_test_line(
-    unbroken, measured, tmp_path, monkeypatch
+    unbroken, shared_programs, measured, tmp_path, monkeypatch
 ):
     def summarize(*args, **kwargs):
         raise KeyboardInterrupt
@@ -208,6 +243,32 @@ def test_other_settings_in_the_same_folder_are_refused(unbroken, tiny_config):
     assert (unbroken.folder / "config.json").read_text() == before
 
 
+def test_a_folder_in_which_another_process_runs_is_refused(unbroken):
+    with locked(Workdir(unbroken.folder)), pytest.raises(UserError) as error:
+        train_and_evaluate(unbroken.config, unbroken.folder)
+    assert "expected a folder that no other process uses, got" in str(error.value)
+
+
+def test_a_run_does_not_go_on_with_other_reviews(unbroken, tmp_path):
+    """Also where the file has the same name, the same words and as many lines."""
+    folder = shutil.copytree(unbroken.folder, tmp_path / "run")
+    (folder / "summary.json").unlink()
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    data = unbroken.config.data
+    other = str(shutil.copy(data.train_file, tmp_path / "train.csv"))
+    config = dataclasses.replace(
+        unbroken.config, data=dataclasses.replace(data, train_file=other)
+    )
+    write_json(folder / "config.json", dataclasses.asdict(config))
+    lines = Path(other).read_text().splitlines()
+    Path(other).write_text("\n".join([lines[0], *reversed(lines[1:])]))
+    with pytest.raises(UserError, match="^data: expected the reviews that this run"):
+        train_and_evaluate(config, folder)
+    kept = {path: path.stat().st_mtime_ns for path in before if path.name != "lock"}
+    del before[folder / "config.json"], kept[folder / "config.json"]
+    assert kept.items() <= before.items()
+
+
 def test_a_run_that_could_not_start_does_not_occupy_its_folder(tiny_config, tmp_path):
     wrong = tiny_config({"data.train_file": str(tmp_path / "nothing.csv")})
     with pytest.raises(UserError, match="data.train_file"):
@@ -215,8 +276,14 @@ def test_a_run_that_could_not_start_does_not_occupy_its_folder(tiny_config, tmp_
     claim(Workdir(tmp_path), dataclasses.asdict(tiny_config()))
 
 
+def impatient(unbroken):
+    """Settings with the programs of ``unbroken``, that stop after an epoch in vain."""
+    train = dataclasses.replace(unbroken.config.train, patience=1, monitor="loss")
+    return dataclasses.replace(unbroken.config, train=train)
+
+
 def test_patience_stops_a_run_and_the_best_epoch_is_tested(
-    tiny_config, tmp_path, monkeypatch, measured
+    unbroken, tmp_path, monkeypatch, measured
 ):
     real, val_losses = loop.evaluate, iter([0.3, 0.4, 0.5])
     validated, tested = [], []
@@ -232,7 +299,7 @@ def test_patience_stops_a_run_and_the_best_epoch_is_tested(
         return loop.Evaluation({**scores, "loss": next(val_losses)}, logits)
 
     monkeypatch.setattr(loop, "evaluate", evaluate)
-    summary = train_and_evaluate(tiny_config({"train.patience": 1}), tmp_path)
+    summary = train_and_evaluate(impatient(unbroken), tmp_path)
     assert (summary["epochs_run"], summary["best_epoch"]) == (2, 1)
     assert summary["val"]["loss"] == 0.3
     ((params, scores),) = tested
@@ -264,7 +331,7 @@ def test_one_logit_for_three_classes_is_refused(tiny_config, tmp_path):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_spoils_no_checkpoint(
-    unbroken, measured, tmp_path, monkeypatch
+    unbroken, shared_programs, measured, tmp_path, monkeypatch
 ):
     real, calls = loop.put_batch, []
 
@@ -289,7 +356,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_spoils_no_checkpoint(
 
 
 def test_a_validation_loss_that_is_not_finite_stops_the_run(
-    tiny_config, tmp_path, monkeypatch
+    unbroken, tmp_path, monkeypatch
 ):
     real = loop.evaluate
 
@@ -299,7 +366,7 @@ def test_a_validation_loss_that_is_not_finite_stops_the_run(
 
     monkeypatch.setattr(loop, "evaluate", evaluate)
     with pytest.raises(UserError, match="expected a finite .*loss, got nan"):
-        train_and_evaluate(tiny_config({"train.patience": 1}), tmp_path)
+        train_and_evaluate(impatient(unbroken), tmp_path)
     assert saved_steps(tmp_path) == [3]
 
 
@@ -320,18 +387,20 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted_if_asked(
     tiny_config, small, tmp_path, monkeypatch, measured, caplog
 ):
     config = tiny_config({**small, "train.epochs": 2, "train.on_nonfinite": "skip"})
+    # Two in a row would be too many; these have a step between them.
+    monkeypatch.setattr(loop, "_MOST_SKIPPED", 2)
     with monkeypatch.context() as patch, caplog.at_level("WARNING"):
-        spoil(patch, 4)
+        spoil(patch, 2, 4)
         summary = train_and_evaluate(config, tmp_path / "whole")
-    assert summary["skipped_steps"] == 1
-    assert "step 4 was skipped" in caplog.text
+    assert summary["skipped_steps"] == 2
+    assert "step 2 was skipped" in caplog.text and "step 4 was skipped" in caplog.text
     steps = [x["step"] for x in measured(tmp_path / "whole") if x["split"] == "train"]
     assert steps == [2, 4, 5, 6, 8, 10]
     state = checkpoint(tmp_path / "whole", "state", 10)
     assert all(np.isfinite(x).all() for x in state.values())
     # Stopped after the skip: what was skipped is counted over both starts.
     with monkeypatch.context() as patch:
-        spoil(patch, 4)
+        spoil(patch, 2, 4)
         stop_at(patch, "_save", before=False, when=lambda p: p.step == 6)
         with pytest.raises(KeyboardInterrupt):
             train_and_evaluate(config, tmp_path / "stopped")
@@ -344,11 +413,17 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted_if_asked(
 def test_a_run_in_which_no_step_is_finite_stops(
     tiny_config, small, tmp_path, monkeypatch
 ):
-    config = tiny_config({**small, "train.epochs": 9, "train.on_nonfinite": "skip"})
+    changes = {"train.epochs": 2, "train.on_nonfinite": "skip"}
+    config = tiny_config({**small, **changes})
     monkeypatch.setattr(loop, "_MOST_SKIPPED", 4)
-    # Steps 3 to 6: the sixth and seventh batch are of the validation between.
-    spoil(monkeypatch, 3, 4, 5, 8)
-    with pytest.raises(UserError, match="^4 steps up to step 6: expected a finite"):
+    # Steps 2 and 3, which are counted on when the run goes on with steps 4 and 5.
+    with monkeypatch.context() as patch:
+        spoil(patch, 2, 3)
+        stop_at(patch, "_save", before=False, when=lambda p: p.step == 3)
+        with pytest.raises(KeyboardInterrupt):
+            train_and_evaluate(config, tmp_path)
+    spoil(monkeypatch, 1, 2)
+    with pytest.raises(UserError, match="^4 steps up to step 5: expected a finite"):
         train_and_evaluate(config, tmp_path)
 
 

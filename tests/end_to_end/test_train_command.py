@@ -3,21 +3,26 @@
 import errno
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
 import jax
 import pytest
+from outcomes import assert_same_bits, checkpoint, saved_steps
 
 import train
 from lstm_jax import host
 from lstm_jax.host import host_settings, may_have_accelerator, prepare_host
+from lstm_jax.training.lock import locked
+from lstm_jax.training.workdir import Workdir
 
 ROOT = Path(__file__).parents[2]
+HIT = Path(__file__).with_name("hit.py")
+MISTAKEN = Path(__file__).with_name("mistakes.py")
 LSTM = ["--config", str(ROOT / "configs" / "lstm.py")]
 BROKEN_CONFIG = "def get_config(:\n"
 
@@ -49,37 +54,50 @@ MISTAKES = {
         [*LSTM, "--config.data.source=files", "--config.data.train_file=gone.csv"],
         ["data.train_file: expected a file to read", "gone.csv"],
     ),
+    "workdir in use": (
+        [*LSTM, "--workdir={used}"],
+        ["expected a folder that no other process uses, got one of process {pid} on"],
+    ),
     "workdir is a file": ([*LSTM, "--workdir={broken}"], ["--workdir", "broken.py"]),
 }
 
 
 @pytest.fixture(scope="module")
-def refusals(train_command, tmp_path_factory):
-    """(exit code, stdout, stderr) of every mistake."""
+def refusals(process_environment, tmp_path_factory):
+    """(stdout, stderr, exit code) of every mistake."""
     folder = tmp_path_factory.mktemp("mistakes")
-    broken = folder / "broken.py"
+    broken, used = folder / "broken.py", folder / "used"
     broken.write_text(BROKEN_CONFIG)
 
-    def refuse(mistake):
+    def fill_in(mistake):
         arguments, _ = MISTAKES[mistake]
-        filled = [a.replace("{broken}", str(broken)) for a in arguments]
-        if not any(a.startswith("--workdir") for a in filled):
-            filled.append(f"--workdir={folder / mistake}")
-        process = train_command(*filled, "--noprepare_host")
-        return process.communicate(timeout=120), process.returncode
+        filled = [a.format(broken=broken, used=used) for a in arguments]
+        if any(a.startswith("--workdir") for a in filled):
+            return filled
+        return [*filled, f"--workdir={folder / mistake}"]
 
-    with ThreadPoolExecutor(2) as pool:
-        return dict(zip(MISTAKES, pool.map(refuse, MISTAKES), strict=True))
+    with locked(Workdir(used)):
+        done = subprocess.run(
+            [sys.executable, str(MISTAKEN)],
+            cwd=ROOT,
+            env=process_environment(),
+            input=json.dumps([fill_in(mistake) for mistake in MISTAKES]),
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+    assert done.returncode == 0, done.stderr
+    return dict(zip(MISTAKES, json.loads(done.stdout), strict=True))
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_is_told_in_one_line(mistake, refusals):
-    (out, err), code = refusals[mistake]
+    out, err, code = refusals[mistake]
     assert code == 2, err
     assert "Traceback" not in err
     assert err.startswith("error: ") and err.count("\n") == 1, err
     for said in MISTAKES[mistake][1]:
-        assert said in err
+        assert said.replace("{pid}", str(os.getpid())) in err
     assert out == ""
 
 
@@ -87,7 +105,7 @@ class Outcome:
     def __init__(self, workdir, process):
         self.workdir = workdir
         self.out, self.err = process.communicate(timeout=240)
-        self.code = process.returncode
+        self.code, self.steps = process.returncode, saved_steps(workdir)
 
 
 @pytest.fixture(scope="module")
@@ -131,22 +149,130 @@ def test_a_changed_setting_is_in_config_json(finished):
     assert settings["optim"]["learning_rate"] == 0.03
 
 
-def test_a_killed_run_goes_on_from_its_checkpoint(
-    finished, train_command, small_flags, tmp_path, measured
+LOOP = "lstm_jax.training.loop"
+# What ends one run again and again, in this order: the place that it comes to for the
+# n-th time since it went on, and what happens there.
+BLOWS = {
+    "a full disk": f"{LOOP}:_save:1:FILL",
+    "a signal": f"{LOOP}:_count:2:SIGTERM",
+    "two signals": f"{LOOP}:_count:3:TWICE",
+    "a kill": f"{LOOP}:_count:4:SIGKILL",
+}
+# The same for a disk that is full when something else is about to be written.
+FULL = {
+    "about.json": f"{LOOP}:set_up:1:FILL",
+    "tokenizer.json": "lstm_jax.training.run:save_text:1:FILL",
+    "metrics.jsonl": f"{LOOP}:_count:1:FILL",
+    "checkpoints": f"{LOOP}:_save:1:FILL",
+    "checkpoints again": f"{LOOP}:_save:2:FILL",
+    "predictions.npz": f"{LOOP}:_keep:1:FILL",
+    "summary.json": f"{LOOP}:summarize:1:FILL",
+    "explanations.npz": "train:write_report:1:FILL",
+    "plots/loss.png": "lstm_jax.report.write:draw_findings:1:FILL",
+    "report.html": "lstm_jax.report.write:page:1:FILL",
+}
+
+
+@pytest.fixture(scope="module")
+def hit_again_and_again(train_command, process_environment, small_flags):
+    """Start one run until all blows have ended it, then once more without any."""
+
+    def start(workdir, place):
+        room = str(workdir.parent)
+        return subprocess.Popen(
+            [sys.executable, HIT, *small_flags, f"--workdir={workdir}"],
+            cwd=ROOT,
+            env=process_environment(HIT=place, ROOM=room),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(workdir, blows):
+        outcomes = {}
+        for what, place in blows.items():
+            outcomes[what] = Outcome(workdir, start(workdir, place))
+            (workdir.parent / "filler").unlink(missing_ok=True)
+        command = train_command(*small_flags, f"--workdir={workdir}")
+        return {**outcomes, "nothing": Outcome(workdir, command)}
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def ended(hit_again_and_again, make_small_disk, tmp_path_factory):
+    """The outcome of each blow; without that of the disk where none can be made."""
+    disk, blows = make_small_disk(), dict(BLOWS)
+    if disk is None:
+        del blows["a full disk"]
+    folder = disk or tmp_path_factory.mktemp("ended")
+    return hit_again_and_again(folder / "run", blows)
+
+
+def test_a_signal_is_answered_by_how_to_go_on(ended):
+    outcome = ended["a signal"]
+    assert (outcome.code, outcome.steps) == (143, [2]), outcome.err
+    last = outcome.err.strip().splitlines()[-1]
+    assert last.startswith("Stopped by SIGTERM; step 2 is saved. To go on: python ")
+    assert last.endswith(f"--workdir={outcome.workdir}")
+    assert "Traceback" not in outcome.err
+
+
+def test_a_second_signal_ends_a_run_at_once(ended):
+    outcome = ended["two signals"]
+    assert (outcome.code, outcome.steps) == (130, [2, 3]), outcome.err
+    assert outcome.err.strip().endswith("a second one stops at once.")
+    assert "Traceback" not in outcome.err
+
+
+def assert_told_of_a_full_disk(outcome, name):
+    """In one line, but for progress bars and what the run says of its devices."""
+    assert outcome.code == 2, outcome.err
+    lines = [line for line in re.split("[\r\n]+", outcome.err) if line.strip()]
+    (said,) = [line for line in lines if not re.match("INFO: |epoch [0-9]", line)]
+    assert said.startswith("error: ") and f"{outcome.workdir / name}" in said
+    assert "No space left on device" in said
+    assert said.endswith("the same command goes on")
+
+
+def test_a_full_disk_ends_a_run_in_one_line(ended):
+    if "a full disk" not in ended:
+        pytest.skip("a file system to fill up needs root")
+    outcome = ended["a full disk"]
+    assert_told_of_a_full_disk(outcome, "checkpoints")
+    assert outcome.steps == []
+
+
+def test_a_killed_run_says_nothing(ended):
+    outcome = ended["a kill"]
+    assert outcome.code == -signal.SIGKILL
+    assert outcome.steps[-1] in (5, 6)  # the last save may have been cut off
+
+
+def test_whatever_has_ended_a_run_the_same_command_goes_on(ended, finished, measured):
+    outcome = ended["nothing"]
+    assert_finished_alike(outcome, finished, measured)
+
+
+def assert_finished_alike(outcome, finished, measured):
+    assert outcome.code == 0, outcome.err
+    assert measured(outcome.workdir) == measured(finished.workdir)
+    assert outcome.steps == finished.steps
+    for part in ("state", "best"):
+        folders = (outcome.workdir, finished.workdir)
+        assert_same_bits(*(checkpoint(folder, part) for folder in folders))
+    ours, theirs = (set(os.listdir(f)) for f in (outcome.workdir, finished.workdir))
+    assert {x for x in ours - theirs if "events" not in x} == set()
+
+
+@pytest.mark.slow
+def test_a_disk_may_be_full_whenever_something_is_written(
+    hit_again_and_again, small_disk, finished, measured
 ):
-    command = [*small_flags, f"--workdir={tmp_path}"]
-    process = train_command(*command)
-    deadline = time.monotonic() + 200
-    # Killed, not asked: nothing of the program runs after this.
-    while process.poll() is None and not measured(tmp_path):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.kill()
-    process.communicate()
-    assert not (tmp_path / "summary.json").exists()
-    again = Outcome(tmp_path, train_command(*command))
-    assert again.code == 0, again.err
-    assert measured(tmp_path) == measured(finished.workdir)
+    ended = hit_again_and_again(small_disk / "run", FULL)
+    assert_finished_alike(ended.pop("nothing"), finished, measured)
+    for name, outcome in ended.items():
+        assert_told_of_a_full_disk(outcome, name.split()[0])
 
 
 def test_help_shows_the_flags_and_no_traceback(train_command):

@@ -1,9 +1,11 @@
+import asyncio
 import contextlib
 import dataclasses
 import logging
 import random
 import shutil
-import subprocess
+import sys
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +15,12 @@ import orbax.checkpoint as ocp
 import pytest
 
 from lstm_jax.errors import UserError
-from lstm_jax.training.checkpoints import Checkpoints, Snapshot, read_best
+from lstm_jax.training.checkpoints import (
+    Checkpoints,
+    Snapshot,
+    _pass_over_closed_loops,
+    read_best,
+)
 from lstm_jax.training.progress import Progress, Tally
 from lstm_jax.training.state import create_state
 
@@ -283,19 +290,6 @@ def test_a_checkpoint_from_before_digests_is_read_as_it_is(two):
     assert_same(restored(folder), snapshots[1])
 
 
-@pytest.fixture
-def full_disk(tmp_path):
-    """A file system of four megabytes."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
-    done = subprocess.run(mount, capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"a file system to fill up needs root: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
 def fill(folder):
     with (folder / "filler").open("wb", 0) as file, contextlib.suppress(OSError):
         while file.write(bytes(4096)):
@@ -317,14 +311,36 @@ def test_asyncio_does_not_report_a_failed_save_with_a_traceback(tmp_path, caplog
     assert "not of a save" in str(report.exc_info[1])
 
 
+def test_threads_of_a_failed_save_that_come_too_late_show_no_traceback(
+    tmp_path, monkeypatch
+):
+    shown = []
+    monkeypatch.setattr(sys, "unraisablehook", shown.append)
+    _pass_over_closed_loops.cache_clear()
+    Checkpoints(tmp_path / "checkpoints", keep=1).close()
+    loop = asyncio.new_event_loop()
+    loop.close()
+    # As from a thread of C++, which has no frames; and as from a program.
+    for fail in (
+        loop.call_soon_threadsafe,
+        lambda call: loop.call_soon_threadsafe(call),
+    ):
+        with pytest.raises(RuntimeError) as error:
+            fail(print)
+        tail = error.value.with_traceback(error.tb.tb_next)
+        sys.unraisablehook(SimpleNamespace(exc_value=tail))
+    assert len(shown) == 1 and shown[0].exc_value is tail
+    _pass_over_closed_loops.cache_clear()  # the hook goes with this test
+
+
 @pytest.mark.parametrize("on_save_error", ["stop", "continue"])
 def test_on_a_full_disk_the_older_checkpoints_stay_whole(
-    full_disk, on_save_error, caplog
+    small_disk, on_save_error, caplog
 ):
-    folder = full_disk / "checkpoints"
+    folder = small_disk / "checkpoints"
     snapshots = [random_snapshot(step, seed=step) for step in (3, 6, 9, 12)]
     saved(folder, *snapshots[:2])
-    fill(full_disk)
+    fill(small_disk)
     checkpoints = Checkpoints(folder, keep=2, on_save_error=on_save_error)
 
     def try_to_save():
@@ -346,7 +362,7 @@ def test_on_a_full_disk_the_older_checkpoints_stay_whole(
     assert not checkpoints.holds(9)
     assert not any(record.exc_info for record in caplog.records)
     # With room again, the same run can save, and keeps no more than it should.
-    (full_disk / "filler").unlink()
+    (small_disk / "filler").unlink()
     checkpoints.save(snapshots[3])
     checkpoints.close()
     assert_same(restored(folder), snapshots[3])

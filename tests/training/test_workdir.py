@@ -65,12 +65,14 @@ def test_the_same_settings_may_claim_a_folder_again(started):
 def test_a_run_that_never_got_started_gives_its_folder_up(tmp_path):
     workdir = Workdir(tmp_path)
     claim(workdir, SETTINGS)
-    for leftover in (workdir.tokenizer, workdir.metrics):
-        leftover.write_text("of the other settings")
+    names = ["about.json", "tokenizer.json", "ngrams.npz", "metrics.jsonl"]
+    names += ["predictions.npz", "examples.json", "explanations.npz"]
+    for name in names:
+        (tmp_path / name).write_text("of the other settings")
     others = {**SETTINGS, "seed": 3}
     claim(workdir, others)
     assert read_json(workdir.config) == others
-    assert not workdir.tokenizer.exists() and not workdir.metrics.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
 
 
 def test_other_settings_are_refused_and_each_is_named(started):

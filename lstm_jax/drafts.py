@@ -1,0 +1,35 @@
+"""Files that are whole or not there, whenever the program is stopped."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def draft_of(path: Path) -> Iterator[Path]:
+    """A file to write to, which becomes ``path`` when all of it is there.
+
+    Until then a reader sees the old file, or none.  A draft that fails is deleted: the
+    disk may be full.
+
+    Raises:
+      OSError: it cannot be written; ``path`` is its ``filename``.
+    """
+    # The ending stays: NumPy would add its own.
+    draft = path.with_suffix(f".tmp{path.suffix}")
+    try:
+        with named(path):
+            yield draft
+            draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Say which file it was, where the system knows only that a write failed."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
+        raise

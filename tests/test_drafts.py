@@ -1,0 +1,75 @@
+"""What stands under the name of a file is all of it, or what stood there before."""
+
+import json
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from runs import METRICS, make_explanations, make_predictions, write_run
+from tokenizers import Tokenizer, models
+
+from lstm_jax.data.datasets import Text, save_text
+from lstm_jax.data.ngrams import NGrams, no_ngrams, save_ngrams
+from lstm_jax.explanations import save_explanations
+from lstm_jax.plots.style import new_figure, save
+from lstm_jax.report import write_report
+from lstm_jax.training.logbook import Logbook
+from lstm_jax.training.predictions import save_predictions
+from lstm_jax.training.workdir import Workdir, write_json
+
+resource = pytest.importorskip("resource", reason="it is what cuts a write short")
+LOG = METRICS * 20 + [{**METRICS[-1], "step": 141}]
+
+
+@contextmanager
+def files_of_at_most(size):
+    """What writes more fails in the middle of it, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def write_tokenizer(path):
+    words = {"[PAD]": 0, "[UNK]": 1, **{f"word{n}": n for n in range(2, 300)}}
+    tokenizer = Tokenizer(models.WordLevel(vocab=words, unk_token="[UNK]"))
+    save_text(Text(tokenizer, no_ngrams(1)), path.parent)
+
+
+def write_ngrams(path):
+    ratios = np.ones((300, 1), np.float32)
+    save_ngrams(NGrams(1, 300, np.arange(300), ratios), path)
+
+
+WRITERS = {
+    "summary.json": lambda path: write_json(path, {"a": [1] * 999}),
+    "predictions.npz": lambda path: save_predictions(make_predictions(2), path),
+    "explanations.npz": lambda path: save_explanations(make_explanations(2, []), path),
+    "tokenizer.json": write_tokenizer,
+    "ngrams.npz": write_ngrams,
+    "loss.png": lambda path: save(new_figure(), path),
+    "report.html": lambda path: write_report(path.parent, "python train.py"),
+    # Going on from step 140, the later lines are dropped.
+    "metrics.jsonl": lambda path: Logbook(
+        Workdir(path.parent), step=140, active=True
+    ).close(),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_write_that_fails_leaves_what_was_there(name, tmp_path, monkeypatch):
+    monkeypatch.setattr("lstm_jax.report.write.draw_findings", lambda *args: [])
+    write_run(tmp_path)
+    path, write = tmp_path / name, WRITERS[name]
+    before = "".join(json.dumps(line) + "\n" for line in LOG).encode()
+    path.write_bytes(before)
+    write(path)
+    size = path.stat().st_size
+    path.write_bytes(before)
+    with files_of_at_most(size // 2), pytest.raises(OSError) as error:
+        write(path)
+    assert path.read_bytes() == before
+    assert error.value.filename == str(path)
+    assert [p for p in tmp_path.iterdir() if ".tmp" in p.name] == []
