@@ -11,7 +11,6 @@ import jax
 import numpy as np
 import pytest
 import tensorstore as ts
-from tokenizers import Tokenizer, models, processors
 
 import lstm_jax
 from lstm_jax import arrays
@@ -102,41 +101,79 @@ def test_arrays_that_are_no_ngrams_are_refused(change, tmp_path):
     refused(load_ngrams, tmp_path / "a.npz")
 
 
-def spoilt_tokenizers():
-    """By what the message says."""
-
-    def with_vocab(vocab):
-        return Tokenizer(models.WordLevel(vocab=vocab, unk_token="[UNK]"))
-
-    good = {"[PAD]": 0, "[UNK]": 1, "film": 2}
-    padded, cut, added = (with_vocab(good) for _ in range(3))
-    padded.enable_padding()
-    cut.enable_truncation(3)
-    added.post_processor = processors.TemplateProcessing(
-        single="film $A", special_tokens=[("film", 2)]
-    )
+def split(pattern):
     return {
-        "of the kind BPE": Tokenizer(models.BPE(vocab=good, merges=[])),
-        "other numbers than 0": with_vocab({"film": 0, "[UNK]": 1, "[PAD]": 2}),
-        "pads or": padded,
-        "cuts, pads": cut,
-        "adds tokens": added,
+        "type": "Split",
+        "pattern": {"Regex": pattern},
+        "behavior": "Removed",
+        "invert": True,
     }
 
 
-@pytest.mark.parametrize("said", spoilt_tokenizers())
-def test_a_tokenizer_that_would_give_other_ids_is_refused(said, tmp_path):
-    spoilt_tokenizers()[said].save(str(tmp_path / "tokenizer.json"))
-    assert said in refused(load_tokenizer, tmp_path / "tokenizer.json")
+def replaced(pattern, by):
+    return {"type": "Replace", "pattern": {"String": pattern}, "content": by}
 
 
-def test_a_tokenizer_with_a_huge_id_is_refused(tmp_path):
-    path = tmp_path / "tokenizer.json"
-    train_tokenizer(["a film"], 9).save(str(path))
-    spoilt = json.loads(path.read_text())
-    spoilt["model"]["vocab"]["film"] = 2**31  # saving one like this takes half a minute
-    path.write_text(json.dumps(spoilt))
-    assert "not 0, 1, 2" in refused(load_tokenizer, path)
+def in_sequence(depth, normalizer):
+    for _ in range(depth):
+        normalizer = {"type": "Sequence", "normalizers": [normalizer] * 2}
+    return normalizer
+
+
+# What a stranger may have put into a tokenizer, by field.
+ODD_FIELDS = {
+    "a text that grows": {"normalizer": in_sequence(5, replaced("a", "a" * 99))},
+    "deep": {"normalizer": in_sequence(9, {"type": "Lowercase"})},
+    "long": {"normalizer": {"type": "Prepend", "prepend": "a" * 10**6}},
+    "none": {"normalizer": None},
+    "a pattern without end": {"pre_tokenizer": split(r"(?:a|a)*(?:a|a)*b")},
+    "a pattern that grows": {"pre_tokenizer": split(r"(?:(?:a{99}){99}){99}")},
+    "words without cuts": {"pre_tokenizer": None},
+    "words of other runs": {"pre_tokenizer": split(r"\w+(?:'\w+)*")},
+    "a post-processor": {"post_processor": {"type": "ByteLevel"}},
+    "a decoder": {"decoder": {"type": "Fuse"}},
+    "padding": {"padding": {"strategy": {"Fixed": 2**40}}},
+    "truncation": {"truncation": {"max_length": 3}},
+    "tokens besides": {"added_tokens": [{"id": 2, "content": "a", "special": True}]},
+    "a version": {"version": "2.0"},
+    "what nobody knows": {"more\n" * 99: 1},
+}
+ODD_MODELS = {
+    "of the kind BPE": {"type": "BPE", "merges": []},
+    "of the kind None": None,
+    "another model": {"type": "WordLevel", "unk_token": "film"},
+    "other numbers than 0": {"vocab": {"film": 0, "[UNK]": 1, "[PAD]": 2}},
+    "not 0, 1, 2": {"vocab": {"[PAD]": 0, "[UNK]": 1, "film": 2**31}},
+    "no words and numbers": {"vocab": {"[PAD]": False, "[UNK]": True}},
+    "half a surrogate": {"vocab": {"[PAD]": 0, "[UNK]": 1, "\ud800": 2}},
+}
+
+
+@pytest.fixture
+def tokenizer(tmp_path):
+    """One of ours to spoil, as JSON; what is done to it is read again."""
+    good = json.loads(train_tokenizer(["a film", "a plot"], 9).to_str())
+
+    def load(change):
+        (tmp_path / "tokenizer.json").write_text(json.dumps({**good, **change}))
+        return load_tokenizer(tmp_path / "tokenizer.json")
+
+    return load
+
+
+@pytest.mark.parametrize("kind", ODD_FIELDS)
+def test_a_tokenizer_with_rules_of_a_stranger_is_refused(kind, tokenizer):
+    (field,) = ODD_FIELDS[kind]
+    message = refused(tokenizer, ODD_FIELDS[kind])
+    assert f"one whose {field!r:.40} is not what" in message and len(message) < 500
+    tokenizer({})  # without it, it is one
+
+
+@pytest.mark.parametrize("said", ODD_MODELS)
+def test_a_tokenizer_that_would_give_other_ids_is_refused(said, tokenizer):
+    model = {"type": "WordLevel", "unk_token": "[UNK]", "vocab": {}}
+    model = ODD_MODELS[said] and {**model, **ODD_MODELS[said]}
+    assert said in refused(tokenizer, {"model": model})
 
 
 def test_a_tokenizer_of_ours_is_not_refused(tmp_path):

@@ -26,7 +26,12 @@ from lstm_jax.data.ngrams import (
 )
 from lstm_jax.data.sources import load_corpus
 from lstm_jax.data.splits import split_validation
-from lstm_jax.data.tokenizer import encode, load_tokenizer, train_tokenizer
+from lstm_jax.data.tokenizer import (
+    encode,
+    load_tokenizer,
+    parse_tokenizer,
+    train_tokenizer,
+)
 from lstm_jax.data.tokenizer import truncate as cut
 
 logger = logging.getLogger(__name__)
@@ -248,7 +253,7 @@ def _unpack_text(arrays: dict[str, np.ndarray]) -> Text:
     ngrams = NGrams(
         int(arrays["order"]), int(arrays["base"]), arrays["keys"], arrays["ratios"]
     )
-    return Text(Tokenizer.from_str(arrays["tokenizer"].tobytes().decode()), ngrams)
+    return Text(parse_tokenizer(arrays["tokenizer"].tobytes(), "the cache"), ngrams)
 
 
 def _pack(name: str, rows: list[np.ndarray]) -> dict[str, np.ndarray]:
