@@ -199,6 +199,16 @@ def test_json_that_is_none_is_refused(content, tmp_path):
     assert "expected JSON, got" in refused(read_json, path)
 
 
+@pytest.mark.parametrize("content", ["[]", "null", '"text"', json.dumps(["a"] * 999)])
+def test_json_that_is_no_object_is_refused(content, tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(content)
+    message = refused(read_json, path)
+    assert "expected an object of JSON, got" in message
+    assert len(message) < len(str(path)) + 120
+    assert "expected JSON, got" in refused(read_json, tmp_path)  # a folder
+
+
 @pytest.fixture
 def saved(tmp_path):
     """A checkpoint to spoil."""

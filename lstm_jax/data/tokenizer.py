@@ -20,7 +20,8 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _WORD = r"\w+(?:'\w+)*"  # with its apostrophes
 # What is replaced before a text is cut, by what, and what is then a token.  Possessive
 # and looking behind: a text of nothing but spaces and line breaks takes no longer.
-_RULES = {
+_Rules = tuple[tuple[tuple[str, str], ...], str]
+_RULES: dict[str, _Rules] = {
     # Line breaks, as markup or as such, become one newline token.
     "words_and_marks": (
         (
@@ -33,7 +34,7 @@ _RULES = {
     "words": (((r"</?\w[^<>]*>", " "),), _WORD),
 }
 # As earlier runs wrote it: the same tokens, but in a time that grew with the square.
-_EARLIER_RULES = (
+_EARLIER_RULES: _Rules = (
     ((r"(?:\s*<br\s*/?>\s*|[ \t]*[\r\n]+[ \t]*)+", "\n"),),
     _RULES["words_and_marks"][1],
 )

@@ -69,12 +69,15 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a file that a run wrote.
 
     Raises:
-      UserError: it is not JSON.
+      UserError: it cannot be read, or is no object of JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: expected JSON, got: {error}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: expected an object of JSON, got {values!r:.60}")
+    return values
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
