@@ -14,6 +14,7 @@ import numpy as np
 
 from lstm_jax.arrays import read_arrays
 from lstm_jax.errors import UserError
+from lstm_jax.paths import expand
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ _KEPT = 24  # files of a kind; the one that was not used for longest goes first
 def cache_dir() -> Path:
     """The folder; nothing is made there."""
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "lstm_jax"
+    return expand(cache, "XDG_CACHE_HOME") / "lstm_jax"
 
 
 def keep_programs() -> None:

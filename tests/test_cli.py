@@ -227,6 +227,34 @@ MISTAKES = {
         ["export", "--workdir", "nowhere", "--output", "m.zip"],
         "got no config.json",
     ),
+    "nobody's folder": (
+        ["predict", "--workdir", "~nosuchuser", "x"],
+        "--workdir: expected a",
+    ),
+    "nobody's model": (
+        ["explain", "--model", "~nosuchuser/m", "x"],
+        "--model: expected a p",
+    ),
+    "nobody's texts": (
+        ["predict", "--model", "m.zip", "--file", "~nosuchuser/a.csv"],
+        "--file: expected a path, got '~nosuchuser/a.csv': no such home",
+    ),
+    "nobody's lines": (
+        ["predict", "--model", "m.zip", "--file", "~nosuchuser/a.txt"],
+        "--file: expected a path",
+    ),
+    "nobody's data": (
+        ["evaluate", "--model", "m.zip", "--data", "~nosuchuser/a.csv"],
+        "--data: expected a path",
+    ),
+    "nobody's report": (
+        ["report", "--workdir", "~nosuchuser/a"],
+        "--workdir: expected a pat",
+    ),
+    "nobody's file": (
+        ["export", "--workdir", "a", "--output", "~nosuchuser/m.zip"],
+        "--output: expected a path",
+    ),
     "no finished run": (["report", "--workdir", "nowhere"], "expected a finished run"),
 }
 

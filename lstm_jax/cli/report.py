@@ -5,6 +5,7 @@ import re
 from html import unescape
 from pathlib import Path
 
+from lstm_jax.paths import expand
 from lstm_jax.report import write_report
 from lstm_jax.training.workdir import Workdir
 
@@ -13,7 +14,7 @@ _COMMAND = re.compile(r"<pre><code>(.*?)</code></pre>", re.DOTALL)
 
 def run(options: argparse.Namespace) -> None:
     """Write ``report.html`` and say where it is."""
-    folder = Path(options.workdir).expanduser()
+    folder = expand(options.workdir, "--workdir")
     print(write_report(folder, _command(Workdir(folder).report)))
 
 
