@@ -4,6 +4,7 @@ import ast
 import contextlib
 import json
 import os
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from lstm_jax.data.tokenizer import load_tokenizer, train_tokenizer
 from lstm_jax.data.word_vectors import read_word_vectors
 from lstm_jax.errors import UserError
 from lstm_jax.explanations import load_explanations
+from lstm_jax.trained import load_trained
 from lstm_jax.training import checkpoints
 from lstm_jax.training.checkpoints import Checkpoints, Snapshot, read_best
 from lstm_jax.training.predictions import load_predictions
@@ -266,3 +268,40 @@ def test_a_flipped_bit_in_compressed_arrays_is_told_in_a_line(tmp_path):
         path.write_bytes(spoilt)
         with contextlib.suppress(UserError):
             arrays.read_arrays(path, "arrays")
+
+
+SPOILT_NGRAMS = {
+    "missing": (lambda path, _: path.unlink(), "got nothing there"),
+    "cut": (
+        lambda path, _: path.write_bytes(path.read_bytes()[:-99]),
+        "a file of n-gr",
+    ),
+    "fewer": (
+        lambda path, n: save_ngrams(
+            n._replace(keys=n.keys[1:], ratios=n.ratios[1:]), path
+        ),
+        "expected as many n-grams as the checkpoint weighs, (206,), got 205",
+    ),
+    "of another order": (
+        lambda path, n: save_ngrams(n._replace(order=3), path),
+        "(2, 41, 1)), got others (3, 41, 1); restore",
+    ),
+    "of other words": (
+        lambda path, n: save_ngrams(n._replace(base=42), path),
+        "(2, 41, 1)), got others (2, 42, 1); restore",
+    ),
+    "of other classes": (
+        lambda path, n: save_ngrams(n._replace(ratios=n.ratios.repeat(3, 1)), path),
+        "(2, 41, 1)), got others (2, 41, 3); restore",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SPOILT_NGRAMS)
+def test_ngrams_that_are_not_those_of_the_run_are_named(kind, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(Path(__file__).parent / "golden" / "run", run)
+    spoil, said = SPOILT_NGRAMS[kind]
+    spoil(run / "ngrams.npz", load_ngrams(run / "ngrams.npz"))
+    message = refused(load_trained, run)
+    assert message.startswith(f"{run / 'ngrams.npz'}: expected") and said in message
