@@ -207,6 +207,8 @@ def to_dict(file: str, config: Any) -> dict[str, Any]:
 
 def failure_of(file: str, error: BaseException | None) -> str:
     """Say in one line where and why a config file failed; "" when it did not."""
+    if not file.endswith(".py"):
+        return ""  # which is said in other words
     while error is not None and not isinstance(error, UserError):
         places = [
             (frame.filename, frame.lineno)
