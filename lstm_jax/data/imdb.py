@@ -22,6 +22,7 @@ from lstm_jax.data.imdb_archive import (
     train_movies,
 )
 from lstm_jax.data.imdb_download import download_archive, find_archive
+from lstm_jax.paths import expand
 
 MOVIES_FILE = "train_movies.txt"
 
@@ -87,7 +88,8 @@ def load_imdb(
     Raises:
       UserError: no way to get the data; the message names the ways out.
     """
-    root = Path(data_dir).expanduser() if data_dir else prepared.default_data_dir()
+    named = expand(data_dir, "data.data_dir") if data_dir else None
+    root = named or prepared.default_data_dir()
     root = root.absolute()
     builder = prepared.open_prepared(ImdbReviews, root) or _prepare(root, archive)
     train = prepared.read_split(builder, "train")

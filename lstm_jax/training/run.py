@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -15,12 +14,14 @@ from jax.sharding import Mesh
 from lstm_jax.data.batches import Batch
 from lstm_jax.data.corpus import Corpus
 from lstm_jax.data.datasets import Datasets, load_datasets, save_text
+from lstm_jax.data.sources import check_files
 from lstm_jax.data.word_vectors import read_word_vectors
 from lstm_jax.errors import UserError
 from lstm_jax.models.build import build_classifier, example_inputs
 from lstm_jax.models.classifier import TextClassifier
 from lstm_jax.models.config import ModelConfig
 from lstm_jax.models.fold import fold_embedding
+from lstm_jax.paths import check_readable, expand
 from lstm_jax.training.checkpoints import Checkpoints, Snapshot
 from lstm_jax.training.clock import Clock
 from lstm_jax.training.config import Config
@@ -39,6 +40,8 @@ from lstm_jax.training.steps import EvalStep, TrainStep, make_eval_step, make_tr
 from lstm_jax.training.workdir import Workdir, write_json
 
 logger = logging.getLogger(__name__)
+
+_VECTORS = "model.embedding_file"
 
 
 class Learner(NamedTuple):
@@ -97,6 +100,7 @@ def set_up(
 ) -> tuple[Run, Snapshot]:
     """Load the data, build the learner, and find where the run stands."""
     with shared_mistakes():
+        check_inputs(config)
         data = load_datasets(
             config.data, num_logits=config.model.num_logits, text_dir=workdir.path
         )
@@ -123,6 +127,17 @@ def set_up(
     )
     asked = interruption or Interruption()
     return Run(config, data, learner, checkpoints, logbook, clock, asked), snapshot
+
+
+def check_inputs(config: Config) -> None:
+    """Look for every file that the settings name, before minutes go into the first.
+
+    Raises:
+      UserError: one is not there, or could not be read.
+    """
+    check_files(config.data)
+    if config.model.embedding_file:
+        check_readable(config.model.embedding_file, _VECTORS)
 
 
 def _check_data(saved: Progress, now: Progress) -> None:
@@ -197,8 +212,9 @@ def _vectors(config: ModelConfig, data: Datasets) -> np.ndarray | None:
     """The vectors that the embedding begins with, None when they are drawn."""
     if not config.embedding_file:
         return None
-    vocab, path = data.text.tokenizer.get_vocab(), Path(config.embedding_file)
-    vectors = read_word_vectors(path.expanduser(), vocab, config.embedding_size)
+    vocab = data.text.tokenizer.get_vocab()
+    path = expand(config.embedding_file, _VECTORS)
+    vectors = read_word_vectors(path, vocab, config.embedding_size)
     words = np.concatenate(data.train.token_ids)
     logger.info(
         "%s: vectors for %s of %s words, %.1f %% of the words of the train reviews",
