@@ -20,16 +20,20 @@ if __name__ == "__main__" and not any(map(_AS_IT_IS.fullmatch, sys.argv)):
 
 import difflib
 import errno
+import itertools
 import logging
 import shlex
+import traceback
 from pathlib import Path
+from typing import Any
 
 import jax
 from absl import app, flags
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 from lstm_jax.cache import keep_programs
 from lstm_jax.errors import UserError
+from lstm_jax.paths import expand
 from lstm_jax.plots import write_plots
 from lstm_jax.report import write_report
 from lstm_jax.training.config import Config, default_config, from_dict, names
@@ -38,6 +42,16 @@ from lstm_jax.training.lock import locked
 from lstm_jax.training.loop import train_and_evaluate
 from lstm_jax.training.workdir import Workdir
 
+# Errors that the flags raise when one of them is wrong.
+_REFUSED = (
+    flags.Error,
+    AttributeError,
+    KeyError,
+    OSError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "A file of settings, such as configs/lstm.py."
 )
@@ -123,7 +137,7 @@ def lacking(error: Exception) -> str:
 
 def run(config: Config, command: str, interruption: Interruption) -> None:
     """Train, and let the first host write the report."""
-    workdir = Path(_WORKDIR.value or f"runs/{config.name}")
+    workdir = expand(_WORKDIR.value or f"runs/{config.name}", "--workdir")
     finished = (workdir / "summary.json").exists()
     summary = train_and_evaluate(config, workdir, interruption)
     if jax.process_index() > 0:
@@ -148,22 +162,96 @@ def read_flags(argv: list[str]) -> Config | None:
       UserError: a flag, a config file or a setting is not as expected.
     """
     app.define_help_flags()
+    file = config_file(argv)
+    absl = logging.getLogger("absl")
+    absl.disabled, before = True, absl.disabled  # it would tell a mistake twice
     try:
         rest = flags.FLAGS(argv)
-        settings = None if _CONFIG.value is None else _CONFIG.value.to_dict()
-    except SystemExit:  # after --help, with status 1
-        return None
-    except (flags.Error, AttributeError, KeyError, OSError, SyntaxError) as error:
+        settings = to_dict(file, _CONFIG.value)
+    except (Exception, SystemExit) as error:
+        if failure := failure_of(file, error):
+            raise UserError(failure) from error
+        if isinstance(error, SystemExit):  # after --help, with status 1
+            return None
+        if not isinstance(error, _REFUSED):
+            raise
         raise UserError(explain(argv, error)) from error
+    finally:
+        absl.disabled = before
     if len(rest) > 1:
         raise UserError(f"expected flags only, got {rest[1]!r}; see --help")
-    if settings is None:
-        raise UserError("--config: expected a file (configs/offline.py), got none")
     return from_dict(settings)
 
 
-def explain(argv: list[str], error: Exception) -> str:
+def config_file(argv: list[str]) -> str:
+    """What ``--config`` names, "" when it is not there."""
+    for argument, value in itertools.pairwise([*argv, ""]):
+        named = re.fullmatch(r"--?config(=(.*))?", argument, re.DOTALL)
+        if named:
+            path = value if named[1] is None else named[2]
+            return re.sub(r"(?<=\.py):.*", "", path)  # what get_config() is called with
+    return ""
+
+
+def to_dict(file: str, config: Any) -> dict[str, Any]:
+    """The settings that a config file gave.
+
+    Raises:
+      UserError: there was none, or it gave something else.
+    """
+    if isinstance(config, ConfigDict):
+        return config.to_dict()
+    if not file:
+        raise UserError("--config: expected a file (configs/offline.py), got none")
+    raise UserError(
+        not_a_config(file)
+        or f"{file}: expected get_config() to return a changed default_config(), got "
+        f"{type(config).__name__}; configs/offline.py is an example"
+    )
+
+
+def failure_of(file: str, error: BaseException | None) -> str:
+    """Say in one line where and why a config file failed; "" when it did not."""
+    if not file.endswith(".py"):
+        return ""  # which is said in other words
+    while error is not None and not isinstance(error, UserError):
+        places = [
+            (frame.filename, frame.lineno)
+            for frame in traceback.extract_tb(error.__traceback__)
+        ]
+        if isinstance(error, SyntaxError):
+            places.append((error.filename or "", error.lineno))
+        lines = [line for name, line in places if _is_same(name, file)]
+        if lines:
+            return failed(f"{file}, line {lines[-1]}", error)
+        error = error.__context__  # the library wraps some errors
+    return ""
+
+
+def _is_same(name: str, file: str) -> bool:
+    return bool(file) and Path(name).absolute() == Path(file).absolute()
+
+
+def failed(where: str, error: BaseException) -> str:
+    """The line for a config file that ends in an error."""
+    why = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"{where}: expected a config file that runs, got {why:.300}"
+
+
+def not_a_config(file: str) -> str:
+    """Say what a file is that cannot be a config; "" when it can."""
+    if not Path(file).is_file():
+        return f"--config: expected a file (configs/offline.py), got no {file!r}"
+    if not file.endswith(".py"):
+        return f"--config: expected a file of Python (.py), got {file!r}"
+    return ""
+
+
+def explain(argv: list[str], error: BaseException) -> str:
     """Say in one line which flag is wrong."""
+    file = config_file(argv)
+    if file and (wrong := not_a_config(file)):
+        return wrong
     known = names(default_config().to_dict())
     for argument in argv[1:]:
         name = argument.lstrip("-").split("=")[0].removeprefix("config.")
@@ -171,11 +259,11 @@ def explain(argv: list[str], error: Exception) -> str:
             close = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
             hint = f"; did you mean {' or '.join(close)}?" if close else ""
             return f"--config.{name}: no such setting{hint}"
-    named = re.search(r"--?config[= ](\S+)", " ".join(argv[1:]))
-    if named and not Path(named[1]).is_file():
-        return f"--config: expected a file (configs/offline.py), got no {named[1]!r}"
-    if named and not named[1].endswith(".py"):
-        return f"--config: expected a file of Python (.py), got {named[1]!r}"
+    of_another = isinstance(error, flags.Error) and "flag --config=" not in str(error)
+    if file and flags.FLAGS["config"].value is None and not of_another:
+        while error.__context__ is not None:
+            error = error.__context__
+        return failed(file, error)
     return f"command line: {' '.join(str(error).split())}"
 
 

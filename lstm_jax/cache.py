@@ -7,6 +7,7 @@ deleted at any time: what is missing or damaged is computed again.
 import hashlib
 import logging
 import os
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -14,16 +15,18 @@ import numpy as np
 
 from lstm_jax.arrays import read_arrays
 from lstm_jax.errors import UserError
+from lstm_jax.paths import expand
 
 logger = logging.getLogger(__name__)
 
+_LONGEST_WRITE = 24 * 3600  # seconds; a draft that is older is nobody's
 _KEPT = 24  # files of a kind; the one that was not used for longest goes first
 
 
 def cache_dir() -> Path:
     """The folder; nothing is made there."""
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(cache).expanduser() / "lstm_jax"
+    return expand(cache, "XDG_CACHE_HOME") / "lstm_jax"
 
 
 def keep_programs() -> None:
@@ -92,7 +95,10 @@ def _mark_as_used(path: Path) -> None:
 
 
 def _forget_some(folder: Path) -> None:
-    """Delete all but the files used last."""
+    """Delete all but the files used last, and what killed processes were writing."""
+    for draft in folder.glob("*.tmp"):
+        if draft.stat().st_mtime < time.time() - _LONGEST_WRITE:
+            draft.unlink(missing_ok=True)
     files = sorted(folder.glob("*.npz"), key=lambda path: path.stat().st_mtime)
     for path in files[:-_KEPT]:
         path.unlink(missing_ok=True)

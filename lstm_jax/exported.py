@@ -20,10 +20,11 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 from jax import export
-from tokenizers import Tokenizer
 
+from lstm_jax.data.config import TRUNCATIONS
 from lstm_jax.data.datasets import Text
-from lstm_jax.data.ngrams import NGrams, no_ngrams
+from lstm_jax.data.ngrams import NGrams, check_ngrams, no_ngrams
+from lstm_jax.data.tokenizer import parse_tokenizer
 from lstm_jax.errors import UserError
 from lstm_jax.loaded import About, Loaded, Programs
 
@@ -268,21 +269,21 @@ def _read_programs(
 
 
 def _read_text(path: Path, manifest: _Manifest, files: dict[str, bytes]) -> Text:
-    try:
-        tokenizer = Tokenizer.from_str(files[_TOKENIZER].decode())
-    except Exception as error:  # the library raises a bare Exception
-        raise UserError(
-            f"{path}: {_TOKENIZER}: expected a tokenizer, got: {error}"
-        ) from error
+    tokenizer = parse_tokenizer(files[_TOKENIZER], f"{path}: {_TOKENIZER}")
     if not manifest.ngram_order:
         return Text(tokenizer, no_ngrams(manifest.num_logits))
     arrays = _arrays(path, _NGRAMS, files)
-    keys, ratios = arrays.get("keys"), arrays.get("ratios")
-    if keys is None or ratios is None or ratios.shape[:1] != keys.shape:
-        raise UserError(f"{path}: {_NGRAMS}: expected keys and ratios of one length")
-    return Text(
-        tokenizer, NGrams(manifest.ngram_order, manifest.ngram_base, keys, ratios)
-    )
+    try:
+        ngrams = NGrams(
+            manifest.ngram_order,
+            manifest.ngram_base,
+            arrays["keys"],
+            arrays["ratios"],
+        )
+        check_ngrams(ngrams)
+    except (KeyError, ValueError) as error:
+        raise UserError(f"{path}: {_NGRAMS}: expected n-grams, got: {error}") from error
+    return Text(tokenizer, ngrams)
 
 
 def _arrays(path: Path, name: str, files: dict[str, bytes]) -> dict[str, np.ndarray]:
@@ -307,6 +308,10 @@ def _check_together(path: Path, loaded: Loaded) -> None:
         shape = jax.eval_shape(loaded.programs.logits, prepared, *inputs).shape
         if len(loaded.about.label_names) != max(num_logits, 2):
             raise ValueError(f"label_names {loaded.about.label_names}")
+        if loaded.text.ngrams.ratios.shape[1] != num_logits:
+            raise ValueError(f"ratios {loaded.text.ngrams.ratios.shape}")
+        if loaded.truncate not in TRUNCATIONS:
+            raise ValueError(f"truncate {loaded.truncate!r}")
         if shape != (2, num_logits) or loaded.max_length < 1:
             raise ValueError(f"logits {shape}, max_length {loaded.max_length}")
     except (ValueError, TypeError) as error:

@@ -54,7 +54,7 @@ def load_language_model(path: Path) -> TrainedLanguageModel:
             f'{path}: expected a run with task="language_model" (configs/lm.py), got '
             f"{config.task!r}"
         )
-    text = load_text(path, 1)
+    text = load_text(path, 1, 0)
     if text is None:
         raise UserError(f"{path}: expected the folder of a run, got no tokenizer.json")
     module = build_language_model(config, text.tokenizer.get_vocab_size())

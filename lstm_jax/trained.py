@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from lstm_jax.data.datasets import Text, load_text
 from lstm_jax.errors import UserError
@@ -66,9 +67,10 @@ def load_trained(path: Path) -> Trained:
         )
     params = read_best(workdir.checkpoints)
     num_logits = _num_logits(params, workdir)
-    text = load_text(path, num_logits)
+    text = load_text(path, num_logits, config.data.ngram_order)
     if text is None:
         raise UserError(f"{path}: expected the folder of a run, got no tokenizer.json")
+    _check_ngrams(workdir, params, len(text.ngrams.keys))
     about = _about(config, workdir, num_logits)
     module = build_classifier(
         config.model,
@@ -90,6 +92,18 @@ def _num_logits(params: PyTree, workdir: Workdir) -> int:
             f"{workdir.checkpoints}: expected best/logits/bias, got a checkpoint "
             "without it"
         ) from error
+
+
+def _check_ngrams(workdir: Workdir, params: PyTree, count: int) -> None:
+    """Name the file that is of another run; the checkpoint's digests were right."""
+    part = params.get("ngrams")
+    weights = part.get("weights", ()) if isinstance(part, dict) else ()
+    weighed = np.shape(weights)[:1]
+    if weighed != (count,):
+        raise UserError(
+            f"{workdir.ngrams}: expected as many n-grams as the checkpoint weighs, "
+            f"{weighed}, got {count}; restore the file"
+        )
 
 
 def _about(config: Config, workdir: Workdir, num_logits: int) -> About:

@@ -11,7 +11,7 @@ SOURCES = sorted((ROOT / PACKAGE).rglob("*.py"))
 PROGRAMS = [ROOT / "train.py", *sorted((ROOT / "configs").glob("*.py"))]
 
 # Parts of the package, and what each may import of the others.
-BASE = {"arrays", "cache", "checks", "drafts", "errors", "version"}
+BASE = {"arrays", "cache", "checks", "drafts", "errors", "paths", "version"}
 CORE = {"cells", "kernels", "unroll", "layers", "min_lstm"}
 MODELS = BASE | CORE | {"models", "data"}
 TRAINING = MODELS | {"measures", "one_behind", "training"}
@@ -22,7 +22,8 @@ MAY_IMPORT = {
     "errors": set(),
     "checks": {"errors"},
     "arrays": {"errors"},
-    "cache": {"arrays", "errors"},
+    "paths": {"errors"},
+    "cache": {"arrays", "errors", "paths"},
     "drafts": set(),
     "host": set(),
     "cells": {"cells"},

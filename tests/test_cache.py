@@ -107,3 +107,16 @@ def test_what_was_not_used_for_longest_goes_first(folder, monkeypatch):
     remember("numbers", [b"used"], used)
     remember("numbers", [b"old"], old)
     assert (used.calls, old.calls) == (0, 1)
+
+
+def test_what_killed_processes_were_writing_goes_after_a_day(folder):
+    remember("numbers", [b"first"], Counted(1))
+    kind = next(folder.iterdir()).parent
+    old, young = kind / "a.123.tmp", kind / "b.456.tmp"
+    for draft, hours in [(old, 25), (young, 23)]:
+        draft.write_bytes(b"half of it")
+        os.utime(draft, (draft.stat().st_mtime - hours * 3600,) * 2)
+    remember("numbers", [b"first"], Counted(1))  # which writes nothing
+    assert old.exists()
+    remember("numbers", [b"second"], Counted(1))
+    assert young.exists() and not old.exists()

@@ -123,6 +123,38 @@ def test_texts_from_everywhere(kind, run, model, expected, tmp_path, monkeypatch
     np.testing.assert_allclose(best, expected.max(axis=1), atol=1e-6)
 
 
+STDIN = {
+    "closed": (None, "error: standard input: expected texts, got a closed one"),
+    "UTF-16": (
+        "great film\n".encode("utf-16"),
+        "error: standard input: expected UTF-8",
+    ),
+    "Latin-1": (
+        b"gr\xe9at film\n",
+        "standard input, line 1: expected UTF-8, got the b",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", STDIN)
+@pytest.mark.parametrize("command", ["predict", "explain"])
+def test_standard_input_is_utf8_or_it_is_told(
+    kind, command, run, one_model, monkeypatch, caplog
+):
+    content, said = STDIN[kind]
+    stdin = None
+    if content is not None:  # as Python opens it where the locale says so
+        stdin = io.TextIOWrapper(io.BytesIO(content), encoding="ascii")
+    monkeypatch.setattr(sys, "stdin", stdin)
+    text = ["-"] if command == "explain" else []
+    status, out, err = run(command, "--model", one_model, "--format", "json", *text)
+    told = "".join([err, *caplog.messages])
+    assert told.startswith(said) and told.strip().count("\n") == 0
+    assert (status, "\\ufffd" in out) == (
+        (0, True) if kind == "Latin-1" else (2, False)
+    )
+
+
 def test_many_texts_keep_their_order(run, model, tmp_path, monkeypatch, expected):
     monkeypatch.setattr(cli_model, "_PART", 100)
     order = np.random.default_rng(0).integers(len(TEXTS), size=777)
@@ -226,6 +258,34 @@ MISTAKES = {
     "a run to export": (
         ["export", "--workdir", "nowhere", "--output", "m.zip"],
         "got no config.json",
+    ),
+    "nobody's folder": (
+        ["predict", "--workdir", "~nosuchuser", "x"],
+        "--workdir: expected a",
+    ),
+    "nobody's model": (
+        ["explain", "--model", "~nosuchuser/m", "x"],
+        "--model: expected a p",
+    ),
+    "nobody's texts": (
+        ["predict", "--model", "m.zip", "--file", "~nosuchuser/a.csv"],
+        "--file: expected a path, got '~nosuchuser/a.csv': no such home",
+    ),
+    "nobody's lines": (
+        ["predict", "--model", "m.zip", "--file", "~nosuchuser/a.txt"],
+        "--file: expected a path",
+    ),
+    "nobody's data": (
+        ["evaluate", "--model", "m.zip", "--data", "~nosuchuser/a.csv"],
+        "--data: expected a path",
+    ),
+    "nobody's report": (
+        ["report", "--workdir", "~nosuchuser/a"],
+        "--workdir: expected a pat",
+    ),
+    "nobody's file": (
+        ["export", "--workdir", "a", "--output", "~nosuchuser/m.zip"],
+        "--output: expected a path",
     ),
     "no finished run": (["report", "--workdir", "nowhere"], "expected a finished run"),
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from trained import TEXTS, Known, make_trained
 
 from lstm_jax import load
@@ -158,6 +159,21 @@ def replace(files, name, data):
     return {**with_manifest(files, files=described), name: data}
 
 
+def with_json(files, name, **changes):
+    changed = {**json.loads(files[name]), **changes}
+    return replace(files, name, json.dumps(changed).encode())
+
+
+def with_arrays(files, name, **kinds):
+    """Arrays with a column more of a kind, or without those of no kind."""
+    arrays = safetensors.numpy.load(files[name])
+    for array, kind in kinds.items():
+        found = arrays.pop(array)
+        if kind:
+            arrays[array] = np.zeros((len(found), found.shape[1] + 1), kind)
+    return replace(files, name, safetensors.numpy.save(arrays))
+
+
 BROKEN = {
     "a name that leads outside": (
         lambda f: {**f, "../../evil.py": b""},
@@ -218,6 +234,26 @@ BROKEN = {
     "a tokenizer that is none": (
         lambda f: replace(f, "tokenizer.json", b"{}"),
         "tokenizer.json: expected a tokenizer",
+    ),
+    "a tokenizer with a rule more": (
+        lambda f: with_json(f, "tokenizer.json", normalizer={"type": "Lowercase"}),
+        "tokenizer.json: expected a tokenizer file, got: one whose 'normalizer'",
+    ),
+    "n-grams of a huge order": (
+        lambda f: with_manifest(f, ngram_order=10**9),
+        "ngrams.safetensors: expected n-grams, got: order 1000000000",
+    ),
+    "n-grams of other classes": (
+        lambda f: with_arrays(f, "ngrams.safetensors", ratios=np.float32),
+        "expected programs and numbers that fit together, got: ratios",
+    ),
+    "n-grams without their keys": (
+        lambda f: with_arrays(f, "ngrams.safetensors", keys=None),
+        "ngrams.safetensors: expected n-grams, got: 'keys'",
+    ),
+    "a way to truncate that is none": (
+        lambda f: with_manifest(f, truncate="both"),
+        "expected programs and numbers that fit together, got: truncate 'both'",
     ),
 }
 

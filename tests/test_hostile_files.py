@@ -4,6 +4,7 @@ import ast
 import contextlib
 import json
 import os
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -11,7 +12,6 @@ import jax
 import numpy as np
 import pytest
 import tensorstore as ts
-from tokenizers import Tokenizer, models, processors
 
 import lstm_jax
 from lstm_jax import arrays
@@ -20,6 +20,7 @@ from lstm_jax.data.tokenizer import load_tokenizer, train_tokenizer
 from lstm_jax.data.word_vectors import read_word_vectors
 from lstm_jax.errors import UserError
 from lstm_jax.explanations import load_explanations
+from lstm_jax.trained import load_trained
 from lstm_jax.training import checkpoints
 from lstm_jax.training.checkpoints import Checkpoints, Snapshot, read_best
 from lstm_jax.training.predictions import load_predictions
@@ -102,41 +103,79 @@ def test_arrays_that_are_no_ngrams_are_refused(change, tmp_path):
     refused(load_ngrams, tmp_path / "a.npz")
 
 
-def spoilt_tokenizers():
-    """By what the message says."""
-
-    def with_vocab(vocab):
-        return Tokenizer(models.WordLevel(vocab=vocab, unk_token="[UNK]"))
-
-    good = {"[PAD]": 0, "[UNK]": 1, "film": 2}
-    padded, cut, added = (with_vocab(good) for _ in range(3))
-    padded.enable_padding()
-    cut.enable_truncation(3)
-    added.post_processor = processors.TemplateProcessing(
-        single="film $A", special_tokens=[("film", 2)]
-    )
+def split(pattern):
     return {
-        "of the kind BPE": Tokenizer(models.BPE(vocab=good, merges=[])),
-        "other numbers than 0": with_vocab({"film": 0, "[UNK]": 1, "[PAD]": 2}),
-        "pads or": padded,
-        "cuts, pads": cut,
-        "adds tokens": added,
+        "type": "Split",
+        "pattern": {"Regex": pattern},
+        "behavior": "Removed",
+        "invert": True,
     }
 
 
-@pytest.mark.parametrize("said", spoilt_tokenizers())
-def test_a_tokenizer_that_would_give_other_ids_is_refused(said, tmp_path):
-    spoilt_tokenizers()[said].save(str(tmp_path / "tokenizer.json"))
-    assert said in refused(load_tokenizer, tmp_path / "tokenizer.json")
+def replaced(pattern, by):
+    return {"type": "Replace", "pattern": {"String": pattern}, "content": by}
 
 
-def test_a_tokenizer_with_a_huge_id_is_refused(tmp_path):
-    path = tmp_path / "tokenizer.json"
-    train_tokenizer(["a film"], 9).save(str(path))
-    spoilt = json.loads(path.read_text())
-    spoilt["model"]["vocab"]["film"] = 2**31  # saving one like this takes half a minute
-    path.write_text(json.dumps(spoilt))
-    assert "not 0, 1, 2" in refused(load_tokenizer, path)
+def in_sequence(depth, normalizer):
+    for _ in range(depth):
+        normalizer = {"type": "Sequence", "normalizers": [normalizer] * 2}
+    return normalizer
+
+
+# What a stranger may have put into a tokenizer, by field.
+ODD_FIELDS = {
+    "a text that grows": {"normalizer": in_sequence(5, replaced("a", "a" * 99))},
+    "deep": {"normalizer": in_sequence(9, {"type": "Lowercase"})},
+    "long": {"normalizer": {"type": "Prepend", "prepend": "a" * 10**6}},
+    "none": {"normalizer": None},
+    "a pattern without end": {"pre_tokenizer": split(r"(?:a|a)*(?:a|a)*b")},
+    "a pattern that grows": {"pre_tokenizer": split(r"(?:(?:a{99}){99}){99}")},
+    "words without cuts": {"pre_tokenizer": None},
+    "words of other runs": {"pre_tokenizer": split(r"\w+(?:'\w+)*")},
+    "a post-processor": {"post_processor": {"type": "ByteLevel"}},
+    "a decoder": {"decoder": {"type": "Fuse"}},
+    "padding": {"padding": {"strategy": {"Fixed": 2**40}}},
+    "truncation": {"truncation": {"max_length": 3}},
+    "tokens besides": {"added_tokens": [{"id": 2, "content": "a", "special": True}]},
+    "a version": {"version": "2.0"},
+    "what nobody knows": {"more\n" * 99: 1},
+}
+ODD_MODELS = {
+    "of the kind BPE": {"type": "BPE", "merges": []},
+    "of the kind None": None,
+    "another model": {"type": "WordLevel", "unk_token": "film"},
+    "other numbers than 0": {"vocab": {"film": 0, "[UNK]": 1, "[PAD]": 2}},
+    "not 0, 1, 2": {"vocab": {"[PAD]": 0, "[UNK]": 1, "film": 2**31}},
+    "no words and numbers": {"vocab": {"[PAD]": False, "[UNK]": True}},
+    "half a surrogate": {"vocab": {"[PAD]": 0, "[UNK]": 1, "\ud800": 2}},
+}
+
+
+@pytest.fixture
+def tokenizer(tmp_path):
+    """One of ours to spoil, as JSON; what is done to it is read again."""
+    good = json.loads(train_tokenizer(["a film", "a plot"], 9).to_str())
+
+    def load(change):
+        (tmp_path / "tokenizer.json").write_text(json.dumps({**good, **change}))
+        return load_tokenizer(tmp_path / "tokenizer.json")
+
+    return load
+
+
+@pytest.mark.parametrize("kind", ODD_FIELDS)
+def test_a_tokenizer_with_rules_of_a_stranger_is_refused(kind, tokenizer):
+    (field,) = ODD_FIELDS[kind]
+    message = refused(tokenizer, ODD_FIELDS[kind])
+    assert f"one whose {field!r:.40} is not what" in message and len(message) < 500
+    tokenizer({})  # without it, it is one
+
+
+@pytest.mark.parametrize("said", ODD_MODELS)
+def test_a_tokenizer_that_would_give_other_ids_is_refused(said, tokenizer):
+    model = {"type": "WordLevel", "unk_token": "[UNK]", "vocab": {}}
+    model = ODD_MODELS[said] and {**model, **ODD_MODELS[said]}
+    assert said in refused(tokenizer, {"model": model})
 
 
 def test_a_tokenizer_of_ours_is_not_refused(tmp_path):
@@ -160,6 +199,16 @@ def test_json_that_is_none_is_refused(content, tmp_path):
     path = tmp_path / "config.json"
     path.write_bytes(content.encode("utf-8", "surrogatepass"))
     assert "expected JSON, got" in refused(read_json, path)
+
+
+@pytest.mark.parametrize("content", ["[]", "null", '"text"', json.dumps(["a"] * 999)])
+def test_json_that_is_no_object_is_refused(content, tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(content)
+    message = refused(read_json, path)
+    assert "expected an object of JSON, got" in message
+    assert len(message) < len(str(path)) + 120
+    assert "expected JSON, got" in refused(read_json, tmp_path)  # a folder
 
 
 @pytest.fixture
@@ -219,3 +268,40 @@ def test_a_flipped_bit_in_compressed_arrays_is_told_in_a_line(tmp_path):
         path.write_bytes(spoilt)
         with contextlib.suppress(UserError):
             arrays.read_arrays(path, "arrays")
+
+
+SPOILT_NGRAMS = {
+    "missing": (lambda path, _: path.unlink(), "got nothing there"),
+    "cut": (
+        lambda path, _: path.write_bytes(path.read_bytes()[:-99]),
+        "a file of n-gr",
+    ),
+    "fewer": (
+        lambda path, n: save_ngrams(
+            n._replace(keys=n.keys[1:], ratios=n.ratios[1:]), path
+        ),
+        "expected as many n-grams as the checkpoint weighs, (206,), got 205",
+    ),
+    "of another order": (
+        lambda path, n: save_ngrams(n._replace(order=3), path),
+        "(2, 41, 1)), got others (3, 41, 1); restore",
+    ),
+    "of other words": (
+        lambda path, n: save_ngrams(n._replace(base=42), path),
+        "(2, 41, 1)), got others (2, 42, 1); restore",
+    ),
+    "of other classes": (
+        lambda path, n: save_ngrams(n._replace(ratios=n.ratios.repeat(3, 1)), path),
+        "(2, 41, 1)), got others (2, 41, 3); restore",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SPOILT_NGRAMS)
+def test_ngrams_that_are_not_those_of_the_run_are_named(kind, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(Path(__file__).parent / "golden" / "run", run)
+    spoil, said = SPOILT_NGRAMS[kind]
+    spoil(run / "ngrams.npz", load_ngrams(run / "ngrams.npz"))
+    message = refused(load_trained, run)
+    assert message.startswith(f"{run / 'ngrams.npz'}: expected") and said in message

@@ -8,6 +8,7 @@ import pytest
 from browser import Browser, find_browser
 from runs import ATTACK, make_explanations, spans_of, write_predictions, write_run
 
+from lstm_jax.cli.main import main
 from lstm_jax.errors import UserError
 from lstm_jax.explanations import Explanation, Gradients, Occlusion
 from lstm_jax.loaded import About
@@ -185,6 +186,30 @@ def test_refuses_a_run_that_is_not_finished(tmp_path):
 
 
 NAMES = "Loss Accuracy learning matrix ROC recall reliability length scatter heat"
+
+
+SPOILT = {
+    "summary.json": (b'{"notice": ""}', "summary.json: expected 'config_name' in it"),
+    "config.json": (b"{}", "config.json: expected 'data' in it, got none"),
+    "plots": (b"a file in its place", "expected a folder to write to, got: "),
+}
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_a_spoilt_folder_is_told_in_one_line(name, tmp_path, capsys):
+    write_run(tmp_path)
+    content, said = SPOILT[name]
+    (tmp_path / name).write_bytes(content)
+    assert main(["report", "--workdir", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and said in error and error.count("\n") == 1
+
+
+def test_a_report_that_cannot_be_read_is_written_again(tmp_path, capsys):
+    write_run(tmp_path)
+    (tmp_path / "report.html").write_bytes(bytes(range(256)))
+    assert main(["report", "--workdir", str(tmp_path)]) == 0
+    assert b"</html>" in (tmp_path / "report.html").read_bytes()
 
 
 def marked(text):

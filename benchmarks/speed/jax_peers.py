@@ -68,8 +68,9 @@ def nnx(way: Way, weights: Weights) -> tuple[Any, Recur]:
     cell = nnx.OptimizedLSTMCell(
         len(weights["w_ih"]), way.hidden, dtype=jnp.dtype(way.dtype), rngs=rngs
     )
-    order = {"reverse": way.reverse, "keep_order": True}
-    layer = nnx.RNN(cell, time_major=True, rngs=rngs, **order)
+    layer = nnx.RNN(
+        cell, time_major=True, reverse=way.reverse, keep_order=True, rngs=rngs
+    )
     graph, params, rest = nnx.split(layer, nnx.Param, ...)
     flat = convert.to_nnx("OptimizedLSTMCell", weights)
     nnx.replace_by_pure_dict(params, {"cell": flat})

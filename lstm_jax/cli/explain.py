@@ -10,11 +10,13 @@ import numpy as np
 
 from lstm_jax.cli.marks import mark, printable
 from lstm_jax.cli.model import load_predictor
+from lstm_jax.data.encoding import check_lines, open_stdin
 from lstm_jax.errors import UserError
 from lstm_jax.explain import explain_text
 from lstm_jax.explanations import Explanation
 from lstm_jax.inference import Predictor
 from lstm_jax.measures import predicted, probabilities
+from lstm_jax.paths import expand
 
 # Words of a text that are listed with their numbers: all, or the strongest.
 _MOST_LISTED = 24
@@ -22,16 +24,20 @@ _MOST_LISTED = 24
 
 def run(options: argparse.Namespace) -> None:
     """Print what each word does; write a page where one is asked for."""
-    text = sys.stdin.read() if options.text == "-" else options.text
+    text = _stdin() if options.text == "-" else options.text
     predictor = load_predictor(options)
     found = explain_text(predictor, text)
     if options.html:
-        _write_page(found, predictor, Path(options.html).expanduser())
+        _write_page(found, predictor, expand(options.html, "--html"))
     if options.format == "json":
         print(json.dumps(found.to_json(predictor.label_names), indent=2))
         return
     coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     print(_describe(found, predictor.label_names, coloured))
+
+
+def _stdin() -> str:
+    return "".join(check_lines(open_stdin(sys.stdin), "standard input"))
 
 
 def _write_page(found: Explanation, predictor: Predictor, path: Path) -> None:

@@ -2,18 +2,18 @@
 
 import argparse
 import sys
-from pathlib import Path
 
 from lstm_jax.export import PLATFORMS, export_model
 from lstm_jax.export_onnx import export_onnx
+from lstm_jax.paths import expand
 from lstm_jax.trained import load_trained
 
 
 def run(options: argparse.Namespace) -> None:
     """Write the file and say where it is."""
-    path = Path(options.output).expanduser()
+    path = expand(options.output, "--output")
     export, what_for = _EXPORTS[options.format]
-    export(load_trained(Path(options.workdir).expanduser()), path)
+    export(load_trained(expand(options.workdir, "--workdir")), path)
     print(
         f"{path}: {path.stat().st_size / 1e6:.1f} MB, for {what_for}", file=sys.stderr
     )

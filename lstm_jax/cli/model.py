@@ -4,12 +4,12 @@ import argparse
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from lstm_jax.inference import Predictor
+from lstm_jax.paths import expand
 
 # Texts that are judged together, and how many times so many at once: some become
 # numbers while others are computed.
@@ -21,8 +21,8 @@ _FEWEST_FOR_BAR = 512
 def load_predictor(options: argparse.Namespace) -> Predictor:
     """Load what ``--workdir`` or ``--model`` names."""
     if options.model:
-        return Predictor.from_file(Path(options.model).expanduser())
-    return Predictor.from_workdir(Path(options.workdir).expanduser())
+        return Predictor.from_file(expand(options.model, "--model"))
+    return Predictor.from_workdir(expand(options.workdir, "--workdir"))
 
 
 def judge(

@@ -12,6 +12,7 @@ import numpy as np
 
 from lstm_jax.cli.marks import printable
 from lstm_jax.cli.model import judge, load_predictor
+from lstm_jax.data.encoding import check_lines, open_stdin
 from lstm_jax.data.texts import read_lines, read_texts
 from lstm_jax.errors import UserError
 from lstm_jax.measures import probabilities
@@ -53,11 +54,12 @@ def _read(options: argparse.Namespace) -> list[str]:
         return options.texts
     if options.file:
         return read_texts(options.file, options.text_column)
-    if sys.stdin.isatty():
+    stdin = open_stdin(sys.stdin)
+    if stdin.isatty():
         print(
             "One text a line; an empty one is left out. Ctrl-D ends.", file=sys.stderr
         )
-    return read_lines(sys.stdin)
+    return read_lines(check_lines(stdin, "standard input"))
 
 
 def _text_writer(names: tuple[str, ...]) -> Callable[[Judged], None]:

@@ -26,9 +26,15 @@ from lstm_jax.data.ngrams import (
 )
 from lstm_jax.data.sources import load_corpus
 from lstm_jax.data.splits import split_validation
-from lstm_jax.data.tokenizer import encode, load_tokenizer, train_tokenizer
+from lstm_jax.data.tokenizer import (
+    encode,
+    load_tokenizer,
+    parse_tokenizer,
+    train_tokenizer,
+)
 from lstm_jax.data.tokenizer import truncate as cut
 from lstm_jax.drafts import draft_of
+from lstm_jax.errors import UserError
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +111,8 @@ def load_datasets(config: DataConfig, *, num_logits: int, text_dir: Path) -> Dat
     train_rows, val_rows = split_validation(corpus.train, config.validation_fraction)
     train, val = _pick(corpus.train, train_rows), _pick(corpus.train, val_rows)
     num_logits = num_logits or len(corpus.label_names)
-    text = load_text(text_dir, num_logits) or learn_text(train, config, num_logits)
+    text = load_text(text_dir, num_logits, config.ngram_order)
+    text = text or learn_text(train, config, num_logits)
     encoded = encode_reviews(text, train, config)
     return Datasets(
         corpus=corpus,
@@ -162,13 +169,28 @@ def save_text(text: Text, folder: Path) -> None:
         draft.write_text(text.tokenizer.to_str(pretty=True), encoding="utf-8")
 
 
-def load_text(folder: Path, num_logits: int) -> Text | None:
-    """Read what ``save_text`` wrote; None when it did not."""
+def load_text(folder: Path, num_logits: int, ngram_order: int) -> Text | None:
+    """Read what ``save_text`` wrote; None when it did not.
+
+    Raises:
+      UserError: it is not whole, or not that of such a model.
+    """
     if not (folder / _TOKENIZER).exists():
         return None
-    tokenizer, ngrams = load_tokenizer(folder / _TOKENIZER), folder / _NGRAMS
-    known = load_ngrams(ngrams) if ngrams.exists() else no_ngrams(num_logits)
-    return Text(tokenizer, known)
+    tokenizer, path = load_tokenizer(folder / _TOKENIZER), folder / _NGRAMS
+    if not ngram_order:
+        return Text(tokenizer, no_ngrams(num_logits))
+    if not path.exists():
+        raise UserError(f"{path}: expected the n-grams of the run, got nothing there")
+    ngrams = load_ngrams(path)
+    expected = (ngram_order, tokenizer.get_vocab_size() + 1, num_logits)
+    found = (ngrams.order, ngrams.base, ngrams.ratios.shape[1])
+    if found != expected:
+        raise UserError(
+            f"{path}: expected the n-grams of this run (order, base and logits "
+            f"{expected}), got others {found}; restore the file"
+        )
+    return Text(tokenizer, ngrams)
 
 
 def encode_reviews(text: Text, reviews: Reviews, config: DataConfig) -> Encoded:
@@ -269,7 +291,7 @@ def _unpack_text(arrays: dict[str, np.ndarray]) -> Text:
     ngrams = NGrams(
         int(arrays["order"]), int(arrays["base"]), arrays["keys"], arrays["ratios"]
     )
-    return Text(Tokenizer.from_str(arrays["tokenizer"].tobytes().decode()), ngrams)
+    return Text(parse_tokenizer(arrays["tokenizer"].tobytes(), "the cache"), ngrams)
 
 
 def _pack(name: str, rows: list[np.ndarray]) -> dict[str, np.ndarray]:

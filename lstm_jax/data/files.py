@@ -6,14 +6,16 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lstm_jax.data.corpus import Corpus, Reviews
+from lstm_jax.data.encoding import check_lines, open_text
 from lstm_jax.data.groups import number_groups, reason
 from lstm_jax.data.tokenizer import valid_text
-from lstm_jax.errors import UserError
+from lstm_jax.errors import UserError, quote, quote_all
+from lstm_jax.paths import expand
 
 _ENDINGS = ".csv, .tsv, .jsonl or .ndjson"
 # Bad lines that one message shows.
@@ -100,7 +102,7 @@ def _label_names(path: str, labels: Iterable[str]) -> tuple[str, ...]:
     names = sorted(set(labels))
     if len(names) < 2:
         raise UserError(
-            f"{path}: expected two or more different labels, got only {names[0]!r}"
+            f"{path}: expected two or more different labels, got only {quote(names[0])}"
         )
     if all(re.fullmatch(r"[+-]?[0-9]{1,4000}", name) for name in names):
         names.sort(key=int)
@@ -111,11 +113,13 @@ def _refuse_unknown_labels(
     path: str, table: Table, label_column: str, label_names: tuple[str, ...]
 ) -> None:
     problems = [
-        (line, f"label {label!r}")
+        (line, f"label {quote(label)}")
         for line, label in zip(table.lines, table.columns[label_column], strict=True)
         if label not in label_names
     ]
-    _refuse(path, problems, f"labels that the train file has ({_names(label_names)})")
+    _refuse(
+        path, problems, f"labels that the train file has ({quote_all(label_names)})"
+    )
 
 
 def read_table(
@@ -135,7 +139,7 @@ def read_table(
     rows = _read_rows(setting, path)
     if not rows:
         raise UserError(
-            f"{path}: expected rows of {_names(columns.values())}, got none"
+            f"{path}: expected rows of {quote_all(columns.values())}, got none"
         )
     _refuse_missing_columns(path, rows, columns)
     wanted = list(dict.fromkeys(columns.values()))
@@ -148,7 +152,7 @@ def read_table(
             continue
         for name in wanted:
             good[name].append(_cell(row.columns[name]))
-    _refuse(path, problems, f"a value for {_names(wanted)} in every row")
+    _refuse(path, problems, f"a value for {quote_all(wanted)} in every row")
     if label_column:
         good[label_column] = [value.strip() for value in good[label_column]]
     return Table([row.line for row in rows], good)
@@ -159,11 +163,11 @@ def _problem(columns: dict[str, Any], wanted: list[str]) -> str:
     for name in wanted:
         value = columns.get(name)
         if value is None:
-            return f"no {name!r}"
+            return f"no {quote(name)}"
         if not isinstance(value, str | int):
-            return f"{name!r} is neither a string nor an integer"
+            return f"{quote(name)} is neither a string nor an integer"
         if not _cell(value).strip():
-            return f"empty {name!r}"
+            return f"empty {quote(name)}"
     return ""
 
 
@@ -192,39 +196,41 @@ def _refuse_missing_columns(
         # Without any column, every row is bad and says so itself.
         if found and name not in found:
             raise UserError(
-                f"{path}: expected a column {name!r}, got the columns {_names(found)}; "
-                f"name it with {setting}"
+                f"{path}: expected a column {quote(name)}, got the columns "
+                f"{quote_all(found)}; name it with {setting}"
             )
 
 
-def _names(names: Iterable[str]) -> str:
-    listed = [repr(name) for name in names]
-    more = len(listed) - 10
-    return ", ".join(listed[:10]) + (f" and {more} more" if more > 0 else "")
+def check_ending(setting: str, path: str) -> str:
+    """The ending of ``path``, in lower case.
 
-
-def _read_rows(setting: str, path: str) -> list[_Row]:
+    Raises:
+      UserError: it is that of no format.
+    """
     ending = Path(path).suffix.lower()
     if ending not in _READERS:
         raise UserError(
             f"{setting}: expected a file that ends in {_ENDINGS}, got {path!r}"
         )
+    return ending
+
+
+def _read_rows(setting: str, path: str) -> list[_Row]:
+    ending = check_ending(setting, path)
     try:
-        # utf-8-sig: spreadsheets put a byte order mark before the first column.
-        with open(
-            Path(path).expanduser(), encoding="utf-8-sig", errors="replace", newline=""
-        ) as file:
-            return list(_READERS[ending](path, file))
+        # Only the reader of a format knows where its lines and rows end.
+        with open_text(expand(path, setting), newline="") as file:
+            return list(_READERS[ending](path, check_lines(file, path)))
     except OSError as error:
         raise UserError(
             f"{setting}: expected a file to read, got {path!r}: {reason(error)}"
         ) from error
 
 
-def _json_rows(path: str, file: IO[str]) -> Iterator[_Row]:
+def _json_rows(path: str, lines: Iterable[str]) -> Iterator[_Row]:
     del path
-    # The file is open with newline="": a lone carriage return ends no JSON line.
-    for number, line in enumerate(file.read().split("\n"), start=1):
+    # A lone carriage return ends no JSON line.
+    for number, line in enumerate("".join(lines).split("\n"), start=1):
         if line.strip():
             yield _json_row(number, line)
 
@@ -241,19 +247,19 @@ def _json_row(number: int, line: str) -> _Row:
     return _Row(number, value)
 
 
-def _csv_rows(path: str, file: IO[str]) -> Iterator[_Row]:
-    return _delimited_rows(path, file, ",", "commas")
+def _csv_rows(path: str, lines: Iterable[str]) -> Iterator[_Row]:
+    return _delimited_rows(path, lines, ",", "commas")
 
 
-def _tsv_rows(path: str, file: IO[str]) -> Iterator[_Row]:
-    return _delimited_rows(path, file, "\t", "tabs")
+def _tsv_rows(path: str, lines: Iterable[str]) -> Iterator[_Row]:
+    return _delimited_rows(path, lines, "\t", "tabs")
 
 
 def _delimited_rows(
-    path: str, file: IO[str], delimiter: str, called: str
+    path: str, lines: Iterable[str], delimiter: str, called: str
 ) -> Iterator[_Row]:
     with _huge_fields():
-        rows = _numbered(csv.reader(file, delimiter=delimiter, strict=True))
+        rows = _numbered(csv.reader(lines, delimiter=delimiter, strict=True))
         _, header, problem = next(rows, (1, [], "the file is empty"))
         if problem:
             raise UserError(f"{path}: expected a header line, but {problem}")
@@ -283,12 +289,12 @@ def _check_header(path: str, header: list[str], called: str) -> None:
     if len(header) == 1:
         raise UserError(
             f"{path}: expected columns separated by {called}, got one column "
-            f"{header[0]!r}; is the delimiter another?"
+            f"{quote(header[0])}; is the delimiter another?"
         )
     twice = {name for name in header if header.count(name) > 1}
     if twice:
         raise UserError(
-            f"{path}: expected every column once, got {_names(sorted(twice))} twice"
+            f"{path}: expected every column once, got {quote_all(sorted(twice))} twice"
         )
 
 
@@ -302,7 +308,7 @@ def _huge_fields() -> Iterator[None]:
         csv.field_size_limit(before)
 
 
-_READERS: dict[str, Callable[[str, IO[str]], Iterator[_Row]]] = {
+_READERS: dict[str, Callable[[str, Iterable[str]], Iterator[_Row]]] = {
     ".csv": _csv_rows,
     ".tsv": _tsv_rows,
     ".jsonl": _json_rows,

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from lstm_jax.data.encoding import check_lines, open_text
 from lstm_jax.errors import UserError
+from lstm_jax.paths import expand
 
 
 def number_groups(names: Iterable[str]) -> np.ndarray:
@@ -42,20 +44,20 @@ def read_groups(path: str | Path, count: int, *, setting: str) -> np.ndarray:
     Raises:
       UserError: no such file, another number of lines, or an empty line.
     """
-    path = Path(path).expanduser()
+    path = expand(str(path), setting)
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        with open_text(path) as file:
+            # Not splitlines(): a name may hold one of the separators only it knows.
+            names = [line.strip() for line in check_lines(file, str(path))]
     except OSError as error:
         raise UserError(
             f"{setting}: expected a text file with one group a line, got {path}: "
             f"{reason(error)}"
         ) from error
-    # Not splitlines(): a name may hold one of the separators only it knows.
-    names = [line.strip() for line in text.removesuffix("\n").split("\n")]
-    if len(names) != count or not text:
+    if len(names) != count:
         raise UserError(
             f"{setting}: expected {count} lines, one for each train record, "
-            f"got {len(names) if text else 0} in {path}"
+            f"got {len(names)} in {path}"
         )
     if "" in names:
         line = names.index("") + 1

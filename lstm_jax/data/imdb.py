@@ -22,6 +22,7 @@ from lstm_jax.data.imdb_archive import (
     train_movies,
 )
 from lstm_jax.data.imdb_download import download_archive, find_archive
+from lstm_jax.paths import expand
 
 MOVIES_FILE = "train_movies.txt"
 
@@ -113,8 +114,8 @@ def load_unlabelled(
 
 
 def _open(data_dir: str, archive: ArchiveInfo) -> tfds.core.GeneratorBasedBuilder:
-    root = Path(data_dir).expanduser() if data_dir else prepared.default_data_dir()
-    root = root.absolute()
+    named = expand(data_dir, "data.data_dir") if data_dir else None
+    root = (named or prepared.default_data_dir()).absolute()
     return prepared.open_prepared(ImdbReviews, root) or _prepare(root, archive)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lstm_jax.errors import UserError
+from lstm_jax.errors import UserError, quote, quote_all
 
 # "pos" stands for "positive"; what is shorter could stand for anything.
 _SHORTEST = 3
@@ -34,9 +34,9 @@ def number_labels(
     known = {label: _find(label, label_names) for label in set(labels)}
     bad = [(n, x) for n, x in zip(lines, labels, strict=True) if known[x] is None]
     if bad:
-        shown = "; ".join(f"line {line}: {label!r}" for line, label in bad[:_SHOWN])
+        shown = "; ".join(f"line {n}: {quote(label)}" for n, label in bad[:_SHOWN])
         more = f"; and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
-        names = ", ".join(map(repr, label_names))
+        names = quote_all(label_names)
         raise UserError(f"{where}: expected labels of {names}, got {shown}{more}")
     return np.array([known[label] for label in labels], np.int32)
 

@@ -166,10 +166,27 @@ def load_ngrams(path: Path) -> NGrams:
     try:
         order, base = int(arrays["order"]), int(arrays["base"])
         ngrams = NGrams(order, base, arrays["keys"], arrays["ratios"])
-        _check(ngrams)
+        check_ngrams(ngrams)
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path}: expected a file of n-grams, got: {error}") from error
     return ngrams
+
+
+def check_ngrams(ngrams: NGrams) -> None:
+    """Refuse arrays that are none of ``NGrams``, which may come from strangers.
+
+    Raises:
+      ValueError: they are not; it says how.
+    """
+    keys, ratios = ngrams.keys, ngrams.ratios
+    if not 1 <= ngrams.order <= 3 or ngrams.base < 1:
+        raise ValueError(f"order {ngrams.order} and base {ngrams.base}")
+    if (keys.dtype, ratios.dtype) != (np.int64, np.float32):
+        raise ValueError(f"arrays of {keys.dtype} and {ratios.dtype}")
+    if keys.ndim != 1 or ratios.ndim != 2 or len(keys) != len(ratios):
+        raise ValueError(f"shapes {keys.shape} and {ratios.shape}")
+    if (np.diff(keys) <= 0).any() or not np.isfinite(ratios).all():
+        raise ValueError("keys that do not rise, or ratios that are not finite")
 
 
 def _orders(ngrams: NGrams) -> range:
@@ -185,16 +202,3 @@ def _places(token_ids: np.ndarray, keys: np.ndarray, n: int, base: int) -> np.nd
         numbers = numbers * base + digits[offset : offset + count]
     places = np.minimum(np.searchsorted(keys, numbers), len(keys) - 1)
     return np.where(keys[places] == numbers, places, -1)
-
-
-def _check(ngrams: NGrams) -> None:
-    """Refuse arrays that are none of ``NGrams``."""
-    keys, ratios = ngrams.keys, ngrams.ratios
-    if not 1 <= ngrams.order <= 3 or ngrams.base < 1:
-        raise ValueError(f"order {ngrams.order} and base {ngrams.base}")
-    if (keys.dtype, ratios.dtype) != (np.int64, np.float32):
-        raise ValueError(f"arrays of {keys.dtype} and {ratios.dtype}")
-    if keys.ndim != 1 or ratios.ndim != 2 or len(keys) != len(ratios):
-        raise ValueError(f"shapes {keys.shape} and {ratios.shape}")
-    if (np.diff(keys) <= 0).any() or not np.isfinite(ratios).all():
-        raise ValueError("keys that do not rise, or ratios that are not finite")

@@ -18,6 +18,7 @@ from tensorflow_datasets.proto import tf_example_pb2
 from lstm_jax.data.corpus import Reviews
 from lstm_jax.data.groups import reason
 from lstm_jax.errors import UserError
+from lstm_jax.paths import expand
 
 # The one format of TFDS that is written and read without TensorFlow.
 _FILE_FORMAT = "array_record"
@@ -49,7 +50,8 @@ class Records(NamedTuple):
 def default_data_dir() -> Path:
     """Return ``$TFDS_DATA_DIR`` as it is now, else ``~/tensorflow_datasets``."""
     # TFDS reads the variable once, when it is imported.
-    return Path(os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    named = os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
+    return expand(named, "TFDS_DATA_DIR")
 
 
 def open_prepared(

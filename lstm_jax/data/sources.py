@@ -1,12 +1,13 @@
 """The one door to every data source."""
 
-from pathlib import Path
-
 from lstm_jax.cache import cache_dir
 from lstm_jax.data.config import DataConfig
 from lstm_jax.data.corpus import Corpus
-from lstm_jax.data.files import load_files
+from lstm_jax.data.files import check_ending, load_files
 from lstm_jax.data.groups import read_groups
+from lstm_jax.paths import check_readable, expand
+
+_GROUPS = "data.validation_groups"
 
 
 def load_corpus(config: DataConfig, *, unlabelled: bool = False) -> Corpus:
@@ -31,9 +32,23 @@ def load_corpus(config: DataConfig, *, unlabelled: bool = False) -> Corpus:
     groups = read_groups(
         config.validation_groups,
         len(corpus.train.texts),
-        setting="data.validation_groups",
+        setting=_GROUPS,
     )
     return corpus._replace(train=corpus.train._replace(groups=groups))
+
+
+def check_files(config: DataConfig) -> None:
+    """Look for the files that ``config`` names; nothing is read.
+
+    Raises:
+      UserError: one is not there, could not be read, or has another ending.
+    """
+    for name in ("train_file", "test_file"):
+        if path := getattr(config, name):
+            check_ending(f"data.{name}", path)
+            check_readable(path, f"data.{name}")
+    if config.validation_groups:
+        check_readable(config.validation_groups, _GROUPS)
 
 
 # TFDS is imported where it is needed: it takes a second, and files do without it.
@@ -57,7 +72,7 @@ def _load_synthetic(config: DataConfig) -> Corpus:
 
     # Not in TFDS_DATA_DIR, which people share and may not be able to write.
     kept = cache_dir() / "tfds"
-    root = Path(config.data_dir).expanduser() if config.data_dir else kept
+    root = expand(config.data_dir, "data.data_dir") if config.data_dir else kept
     builder = prepared.load_or_prepare(SyntheticReviews, root.absolute())
     return Corpus(
         name="synthetic_reviews",

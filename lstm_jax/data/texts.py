@@ -3,9 +3,11 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from lstm_jax.data.encoding import check_lines, open_text
 from lstm_jax.data.files import read_table
 from lstm_jax.data.groups import reason
 from lstm_jax.errors import UserError
+from lstm_jax.paths import expand
 
 
 def read_texts(path: str, text_column: str) -> list[str]:
@@ -23,8 +25,8 @@ def read_texts(path: str, text_column: str) -> list[str]:
         columns = {"--text-column": text_column}
         return read_table("--file", path, columns).columns[text_column]
     try:
-        with open(path, encoding="utf-8-sig", errors="replace") as file:
-            return read_lines(file)
+        with open_text(expand(path, "--file")) as file:
+            return read_lines(check_lines(file, path))
     except OSError as error:
         raise UserError(
             f"--file: expected a file to read, got {path!r}: {reason(error)}"

@@ -1,8 +1,10 @@
 """Texts to token ids: a word-level Hugging Face tokenizer in ``tokenizer.json``."""
 
+import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
@@ -16,17 +18,26 @@ TOKENS = ("words_and_marks", "words")
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _WORD = r"\w+(?:'\w+)*"  # with its apostrophes
-# What is replaced before a text is cut, by what, and what is then a token.
-_RULES = {
+# What is replaced before a text is cut, by what, and what is then a token.  Possessive
+# and looking behind: a text of nothing but spaces and line breaks takes no longer.
+_Rules = tuple[tuple[tuple[str, str], ...], str]
+_RULES: dict[str, _Rules] = {
     # Line breaks, as markup or as such, become one newline token.
     "words_and_marks": (
-        r"(?:\s*<br\s*/?>\s*|[ \t]*[\r\n]+[ \t]*)+",
-        "\n",
+        (
+            (r"(?:(?<!\s)\s++)?+(?:<br\s*+/?>\s*+)+", "\n"),
+            (r"(?:(?<![ \t])[ \t]++)?+[\r\n][ \t\r\n]*+", "\n"),
+        ),
         rf"\n|{_WORD}|[^\w\s]",
     ),
     # Tags go, and so does whatever is no word.
-    "words": (r"</?\w[^<>]*>", " ", _WORD),
+    "words": (((r"</?\w[^<>]*>", " "),), _WORD),
 }
+# As earlier runs wrote it: the same tokens, but in a time that grew with the square.
+_EARLIER_RULES: _Rules = (
+    ((r"(?:\s*<br\s*/?>\s*|[ \t]*[\r\n]+[ \t]*)+", "\n"),),
+    _RULES["words_and_marks"][1],
+)
 
 
 def train_tokenizer(
@@ -47,7 +58,7 @@ def train_tokenizer(
       >>> tokenizer.encode("Don't<br />go").tokens
       ["don't", '\n', '[UNK]']
     """
-    learner = _word_level({}, tokens)
+    learner = _word_level({}, *_RULES[tokens])
     learner.train_from_iterator(
         map(valid_text, texts),
         trainers.WordLevelTrainer(
@@ -56,7 +67,7 @@ def train_tokenizer(
     )
     # Rebuilt from the vocabulary alone: the trainer marks the two names as special,
     # and a review that spells out "[PAD]" would become padding.
-    return _word_level(learner.get_vocab(), tokens)
+    return _word_level(learner.get_vocab(), *_RULES[tokens])
 
 
 def valid_text(text: str) -> str:
@@ -106,32 +117,76 @@ def load_tokenizer(path: Path) -> Tokenizer:
         raise UserError(f"{path}: expected a tokenizer file, got nothing there")
     try:
         if path.stat().st_size > _MOST_BYTES:
-            raise ValueError(f"more than {_MOST_BYTES:,} bytes")
-        tokenizer = Tokenizer.from_file(str(path))
-        _check(tokenizer)
-    except Exception as error:  # the library raises a bare Exception
+            raise UserError(
+                f"{path}: expected a tokenizer file, got more than {_MOST_BYTES:,} "
+                "bytes"
+            )
+        return parse_tokenizer(path.read_bytes(), str(path))
+    except OSError as error:
         raise UserError(f"{path}: expected a tokenizer file, got: {error}") from error
-    return tokenizer
 
 
-def _check(tokenizer: Tokenizer) -> None:
-    """Refuse what gives other ids than those of a table with a row for each word."""
-    if not isinstance(tokenizer.model, models.WordLevel):
-        raise ValueError(f"a model of the kind {type(tokenizer.model).__name__}")
-    vocab = tokenizer.get_vocab()
+def parse_tokenizer(written: bytes, where: str) -> Tokenizer:
+    """Make the tokenizer that ``Tokenizer.to_str`` wrote as ``written``.
+
+    Only the words are taken from it.  What else it says must be what is written here:
+    a rule of a stranger could turn a short text into gigabytes, or never end.
+
+    Args:
+      written: JSON.
+      where: it was found, for the message.
+
+    Raises:
+      UserError: it is no tokenizer, or none of this project.
+    """
+    try:
+        said = json.loads(written)
+        if not isinstance(said, dict):
+            raise ValueError("JSON without fields")
+        vocab = _check_model(said.get("model"))
+        return _word_level(vocab, *_RULES[_check_rules(said)])
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where}: expected a tokenizer file, got: {error}") from error
+
+
+def _check_model(model: Any) -> dict[str, int]:
+    """The words, or ``ValueError`` where a table has no row for each of them."""
+    model = dict(model) if isinstance(model, dict) else {}
+    vocab = model.pop("vocab", None)
+    if model.get("type") != "WordLevel":
+        raise ValueError(f"a model of the kind {str(model.get('type')):.40}")
+    if model != {"type": "WordLevel", "unk_token": UNKNOWN}:
+        raise ValueError("another model than lstm_jax writes")
+    if not isinstance(vocab, dict) or any(type(n) is not int for n in vocab.values()):
+        raise ValueError("a vocab that is no words and numbers")
     if sorted(vocab.values()) != list(range(len(vocab))):
         raise ValueError("words whose numbers are not 0, 1, 2 and so on")
     if (vocab.get(PAD), vocab.get(UNKNOWN)) != (PAD_ID, UNKNOWN_ID):
         raise ValueError(f"other numbers than 0 and 1 for {PAD} and {UNKNOWN}")
-    if tokenizer.truncation or tokenizer.padding or tokenizer.post_processor:
-        raise ValueError("one that cuts, pads or adds tokens by itself")
+    if any(map(_LONE_SURROGATE.search, vocab)):
+        raise ValueError("a word with half a surrogate pair")
+    return vocab
 
 
-def _word_level(vocab: dict[str, int], tokens: str) -> Tokenizer:
-    replaced, by, token = _RULES[tokens]
+def _check_rules(said: dict[str, Any]) -> str:
+    """Which of ``TOKENS`` it cuts; ``ValueError`` names the field that is not ours."""
+    known = [(name, _RULES[name]) for name in TOKENS]
+    odd = []
+    for name, rules in (*known, ("words_and_marks", _EARLIER_RULES)):
+        ours = json.loads(_word_level({}, *rules).to_str())
+        differing = {f for f in ours | said if ours.get(f) != said.get(f)} - {"model"}
+        if not differing:
+            return name
+        odd.append(sorted(differing))
+    named = ", ".join(f"{field!r:.40}" for field in min(odd, key=len)[:3])
+    raise ValueError(f"one whose {named} is not what lstm_jax writes")
+
+
+def _word_level(
+    vocab: dict[str, int], replaced: tuple[tuple[str, str], ...], token: str
+) -> Tokenizer:
     tokenizer = Tokenizer(models.WordLevel(vocab=vocab, unk_token=UNKNOWN))
-    tokenizer.normalizer = normalizers.Sequence(
-        [normalizers.Replace(Regex(replaced), by), normalizers.Lowercase()]
-    )
+    steps = [normalizers.Replace(Regex(pattern), by) for pattern, by in replaced]
+    tokenizer.normalizer = normalizers.Sequence([*steps, normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(token), "removed", invert=True)
     return tokenizer

@@ -101,7 +101,7 @@ def _to_vector(place: str, numbers: list[str]) -> np.ndarray:
     try:
         vector = np.array(numbers, np.float32)
     except ValueError as error:
-        raise UserError(f"{place}: expected numbers, got: {error}") from error
+        raise UserError(f"{place}: expected numbers, got: {error!s:.100}") from error
     if not np.isfinite(vector).all():
         raise UserError(f"{place}: expected finite numbers, got NaN or infinity")
     return vector

@@ -13,6 +13,9 @@ from lstm_jax.training.logbook import read_metrics
 from lstm_jax.training.predictions import Predictions, load_predictions
 from lstm_jax.training.workdir import Workdir, read_json
 
+# What the pictures take from summary.json.
+_DRAWN = ("config_name", "dataset", "notice", "best_epoch", "test")
+
 
 class Findings(NamedTuple):
     """What a run left behind; a run of an older version left less.
@@ -43,7 +46,10 @@ def load_findings(folder: Path) -> Findings:
     workdir = Workdir(folder)
     if not workdir.summary.exists():
         raise UserError(f"{folder}: expected a finished run, got no summary.json in it")
-    metrics, summary = read_metrics(workdir.metrics), read_json(workdir.summary)
+    metrics, summary = (
+        read_metrics(workdir.metrics),
+        read_json(workdir.summary, *_DRAWN),
+    )
     if not any(line["split"] == "val" for line in metrics):
         raise UserError(
             f"{workdir.metrics}: expected a line for each epoch's validation, got none"
@@ -52,7 +58,7 @@ def load_findings(folder: Path) -> Findings:
     if not workdir.predictions.exists():
         return found
     predictions = load_predictions(workdir.predictions)
-    judged = judged_split(predictions, summary, read_json(workdir.config))
+    judged = judged_split(predictions, summary, read_json(workdir.config, "data"))
     names = names_of(summary, judged.num_classes)
     found = found._replace(judged=judged, label_names=names)
     if not workdir.explanations.exists():

@@ -5,6 +5,13 @@ from typing import Any
 
 from lstm_jax.report.page import in_columns, table
 
+# What the tables take from summary.json.
+NUMBERS = (
+    *("val", "test", "counts", "validation_by_group", "best_epoch", "epochs_run"),
+    *("seconds", "device", "num_parameters", "vocab_size", "reviews_per_second"),
+    *("padding_share", "seed", "commit", "versions"),
+)
+
 
 def results(summary: dict[str, Any], settings: dict[str, Any]) -> str:
     """Quality and cost."""

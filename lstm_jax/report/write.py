@@ -10,7 +10,7 @@ from lstm_jax.explanations import Explanations
 from lstm_jax.plots import draw_findings, load_findings
 from lstm_jax.report.captions import picture
 from lstm_jax.report.mistakes import mistakes
-from lstm_jax.report.numbers import reproduction, results, settings_tables
+from lstm_jax.report.numbers import NUMBERS, reproduction, results, settings_tables
 from lstm_jax.report.page import page, section
 from lstm_jax.training.workdir import Workdir, read_json
 
@@ -40,7 +40,8 @@ def write_report(folder: Path, command: str) -> Path:
     explanations = explain_run(folder)
     found = load_findings(folder)
     files = {path.stem: path for path in draw_findings(found, workdir.plots)}
-    summary, settings = found.summary, read_json(workdir.config)
+    summary = read_json(workdir.summary, *NUMBERS)
+    settings = read_json(workdir.config, "data", "train")
     body = [_heading(summary), section("Results", results(summary, settings))]
     for heading, names in _SECTIONS.items():
         shown = [picture(files[name], found) for name in names if name in files]
@@ -75,6 +76,6 @@ def _mistakes(
     """The section of the worst mistakes, where they are known."""
     if explanations is None or not label_names:
         return []
-    examples = read_json(workdir.examples)["mistakes"]
+    examples = read_json(workdir.examples, "mistakes")["mistakes"]
     content = mistakes(examples, explanations.mistakes, label_names)
     return [section("Worst mistakes", content)]

@@ -4,7 +4,6 @@ import logging
 import sys
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -31,6 +30,7 @@ from lstm_jax.models.classifier import TextClassifier
 from lstm_jax.models.config import ModelConfig
 from lstm_jax.models.fold import fold_embedding
 from lstm_jax.one_behind import one_behind
+from lstm_jax.paths import expand
 from lstm_jax.training.compile import compile_step, first_state
 from lstm_jax.training.config import Config
 from lstm_jax.training.devices import (
@@ -236,8 +236,9 @@ def _vectors(config: ModelConfig, data: Datasets) -> np.ndarray | None:
     """The vectors that the embedding begins with, None when they are drawn."""
     if not config.embedding_file:
         return None
-    vocab, path = data.text.tokenizer.get_vocab(), Path(config.embedding_file)
-    vectors = read_word_vectors(path.expanduser(), vocab, config.embedding_size)
+    vocab = data.text.tokenizer.get_vocab()
+    path = expand(config.embedding_file, "model.embedding_file")
+    vectors = read_word_vectors(path, vocab, config.embedding_size)
     words = np.concatenate(data.train.token_ids)
     logger.info(
         "%s: vectors for %s of %s words, %.1f %% of the words of the train reviews",

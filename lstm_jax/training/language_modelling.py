@@ -105,7 +105,7 @@ def load_texts(config: DataConfig, workdir: Workdir) -> Texts:
     train = [corpus.train.texts[i] for i in train_rows] + list(corpus.unlabelled)
     val = [corpus.train.texts[i] for i in val_rows]
     unlabelled = Reviews(train, np.zeros(len(train), np.int32))
-    text = load_text(workdir.path, 1) or learn_text(unlabelled, config, 1)
+    text = load_text(workdir.path, 1, 0) or learn_text(unlabelled, config, 1)
     return Texts(corpus, text, tokenize(text, train), tokenize(text, val))
 
 

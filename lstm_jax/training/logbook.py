@@ -8,7 +8,9 @@ from typing import Any
 
 from tqdm import tqdm
 
+from lstm_jax.data.groups import reason
 from lstm_jax.drafts import draft_of, named
+from lstm_jax.errors import UserError
 from lstm_jax.training.events import EventFile
 from lstm_jax.training.workdir import Workdir
 
@@ -86,16 +88,54 @@ class Logbook:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a ``metrics.jsonl``; a torn last line is left out."""
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    measurements = []
-    for line in lines:
-        try:
-            measurements.append(json.loads(line))
-        except json.JSONDecodeError:
-            # Only the line that was being written when a run was killed.
-            break
-    return measurements
+    """The lines of a ``metrics.jsonl``.
+
+    A torn last line is left out; any other that is no measurement is passed over with
+    a warning.
+
+    Raises:
+      UserError: there is something that cannot be read.
+    """
+    return [line for _, line in _read_lines(path) if line is not None]
+
+
+def _read_lines(path: Path) -> list[tuple[bytes, dict[str, Any] | None]]:
+    """Each line as it stands, and what it says, or None where that is nothing."""
+    try:
+        lines = path.read_bytes().split(b"\n") if path.exists() else []
+    except OSError as error:
+        raise UserError(
+            f"{path}: expected a file of measurements, got: {reason(error)}"
+        ) from error
+    found = [
+        (number, line, _measurement(line))
+        for number, line in enumerate(lines, start=1)
+        if line.strip()
+    ]
+    if found and found[-1][2] is None:
+        found.pop()  # the line that was being written when a run was killed
+    for number, line, said in found:
+        if said is None:
+            logger.warning(
+                "%s, line %d: expected a measurement, got %.60r; it is passed over",
+                *(path, number, line.decode(errors="replace")),
+            )
+    return [(line, said) for _, line, said in found]
+
+
+def _measurement(line: bytes) -> dict[str, Any] | None:
+    """What ``Logbook.write`` wrote, or None when it is something else."""
+    try:
+        said = json.loads(line)
+        split, place = said["split"], (said["step"], said["epoch"])
+        values = [said["loss"], said["accuracy"]]
+        values += [said["learning_rate"]] if split == "train" else []
+    except (ValueError, RecursionError, TypeError, KeyError):
+        return None
+    first = 1 if split == "val" else 0  # validation ends an epoch
+    whole = all(type(n) is int and n >= first for n in place)
+    numbers = all(type(x) in (int, float) for x in values)
+    return said if isinstance(split, str) and whole and numbers else None
 
 
 def _drop_lines_after(path: Path, step: int) -> None:
@@ -104,9 +144,8 @@ def _drop_lines_after(path: Path, step: int) -> None:
     # A test line belongs to the end of a run, which is still to come.
     kept = [
         line
-        for line in read_metrics(path)
-        if line["step"] <= step and line["split"] != "test"
+        for line, said in _read_lines(path)
+        if said is None or (said["step"] <= step and said["split"] != "test")
     ]
     with draft_of(path) as draft:
-        lines = (json.dumps(line) + "\n" for line in kept)
-        draft.write_text("".join(lines), encoding="utf-8")
+        draft.write_bytes(b"".join(line + b"\n" for line in kept))

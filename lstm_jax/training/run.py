@@ -4,11 +4,14 @@ from typing import NamedTuple
 
 import jax
 
+from lstm_jax.data.sources import check_files
 from lstm_jax.errors import UserError
+from lstm_jax.paths import check_readable
 from lstm_jax.training.checkpoints import Checkpoints, Snapshot
 from lstm_jax.training.classification import make_classification
 from lstm_jax.training.clock import Clock
 from lstm_jax.training.config import Config
+from lstm_jax.training.devices import shared_mistakes
 from lstm_jax.training.interruption import Interruption
 from lstm_jax.training.language_modelling import make_language_modelling
 from lstm_jax.training.logbook import Logbook
@@ -41,6 +44,8 @@ def set_up(
     interruption: Interruption | None = None,
 ) -> tuple[Run, Snapshot]:
     """Load the data, build the task, and find where the run stands."""
+    with shared_mistakes():
+        check_inputs(config)
     task = _TASKS[config.task](config, workdir)
     checkpoints = Checkpoints(
         workdir.checkpoints,
@@ -60,6 +65,17 @@ def set_up(
     )
     asked = interruption or Interruption()
     return Run(config, task, checkpoints, logbook, clock, asked), snapshot
+
+
+def check_inputs(config: Config) -> None:
+    """Look for every file that the settings name, before minutes go into the first.
+
+    Raises:
+      UserError: one is not there, or could not be read.
+    """
+    check_files(config.data)
+    if config.model.embedding_file:
+        check_readable(config.model.embedding_file, "model.embedding_file")
 
 
 def _check_data(saved: Progress, now: Progress) -> None:

@@ -66,16 +66,26 @@ def claim(workdir: Workdir, settings: dict[str, Any]) -> None:
         ) from error
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, *needed: str) -> dict[str, Any]:
     """Read a file that a run wrote.
 
+    Args:
+      path: of the file.
+      needed: what must stand in it.
+
     Raises:
-      UserError: it is not JSON.
+      UserError: it cannot be read, is no object of JSON, or lacks something.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: expected JSON, got: {error}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: expected an object of JSON, got {values!r:.60}")
+    missing = [name for name in needed if name not in values]
+    if missing:
+        raise UserError(f"{path}: expected {missing[0]!r} in it, got none")
+    return values
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:

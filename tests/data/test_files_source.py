@@ -1,10 +1,14 @@
 import csv
+import io
 import json
 import random
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from lstm_jax.data.encoding import check_lines
 from lstm_jax.data.files import load_files
 from lstm_jax.errors import UserError
 
@@ -38,6 +42,20 @@ def random_rows(count, labels=("good", "bad", "so-so")):
         }
         for i in range(count)
     ]
+
+
+def written(rows, ending):
+    """Rows as the text of a file."""
+    if ending == ".jsonl":
+        lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+        return "\n".join(lines) + "\n"
+    file = io.StringIO(newline="")
+    writer = csv.DictWriter(
+        file, [*rows[0]], delimiter="\t" if ending == ".tsv" else ","
+    )
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
 
 
 def delimited(path, rows, delimiter):
@@ -99,6 +117,62 @@ def test_other_columns_a_byte_order_mark_and_spaces(write):
 def test_broken_utf8_is_replaced(write):
     path = write("a.csv", b"text,label\ncaf\xe9,1\nbad,0\n")
     assert load_files(path).train.texts[0] == "caf\ufffd"
+
+
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".jsonl"])
+def test_the_first_byte_that_is_not_utf8_is_told_once(write, ending, caplog):
+    rows = random_rows(8, ("good", "bad"))
+    rows[3]["text"] = "caf\u00e9 na\u00efve"
+    content = written(rows, ending)
+    load_files(write(f"utf8{ending}", content.encode()))
+    assert not caplog.messages
+    bad = content.replace("\u2028", " ").encode("latin-1")
+    path = write(f"latin{ending}", bad)
+    line = bad[: bad.index(b"\xe9")].count(b"\n") + 1
+    corpus = load_files(path)
+    assert "caf\ufffd na\ufffdve" in corpus.train.texts
+    (warning,) = caplog.messages
+    assert f"{path}, line {line}: expected UTF-8, got the byte 0xe9" in warning
+
+
+@given(st.lists(st.binary(max_size=9), max_size=9))
+def test_lines_are_decoded_as_ever(parts):
+    content = b"a line\n" + b"\n".join(parts)
+    file = io.TextIOWrapper(
+        io.BytesIO(content), "utf-8-sig", errors="surrogateescape", newline="\n"
+    )
+    found = "".join(check_lines(file, "a file"))
+    assert found == content.decode("utf-8-sig", errors="replace")
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".jsonl"])
+def test_utf16_is_named(write, ending, codec):
+    rows = random_rows(8, ("good", "bad"))
+    path = write(f"a{ending}", written(rows, ending).encode(codec))
+    expected = f"{path}: expected UTF-8, got what looks like UTF-16; save it as UTF-8"
+    assert refused(path) == expected
+
+
+HUGE = "word " * 10**6
+HUGE_MISTAKES = {
+    "a header": ("a.csv", f"{HUGE}\nx\n"),
+    "a header twice": ("a.csv", f"text,label,{HUGE},{HUGE}\na,b,c,d\n"),
+    "columns": ("a.csv", f"{HUGE},label\na,b\n"),
+    "a key": ("a.jsonl", json.dumps({HUGE: 1, HUGE + "x": 2})),
+    "one label": ("a.csv", f"text,label\na,{HUGE}\n"),
+    "labels": ("a.csv", f"text,label\na,{HUGE}\nb,c\n"),
+    "no JSON": ("a.jsonl", f'{{"text": {HUGE}'),
+    "a number": ("a.jsonl", f'{{"text": {"1" * 10**6}}}'),
+    "quotes": ("a.csv", f'text,label\n"{HUGE}"x,1\n'),
+}
+
+
+@pytest.mark.parametrize("kind", HUGE_MISTAKES)
+def test_no_message_quotes_a_whole_cell(write, kind):
+    path = write(*HUGE_MISTAKES[kind])
+    message = refused(path, write("test.csv", f"text,label\na,{HUGE}b\nb,c\n"))
+    assert len(message) < len(path) + 700, message
 
 
 def test_a_huge_field_works_and_the_limit_is_put_back(write):

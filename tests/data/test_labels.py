@@ -59,3 +59,10 @@ def test_texts_of_a_file(tmp_path):
     for name in ("missing.txt", "missing.csv"):
         with pytest.raises(UserError, match="--file: expected a file to read"):
             read_texts(str(tmp_path / name), "text")
+
+
+def test_huge_labels_are_quoted_by_how_they_begin():
+    names = [f"{n} " * 10**6 for n in range(99)]
+    with pytest.raises(UserError) as error:
+        number_labels(["word " * 10**6], names, where="a.csv", lines=[2])
+    assert len(str(error.value)) < 1000 and "and 89 more" in str(error.value)

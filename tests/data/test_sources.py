@@ -11,7 +11,7 @@ from lstm_jax.cache import cache_dir
 from lstm_jax.data import prepared
 from lstm_jax.data.config import DataConfig
 from lstm_jax.data.groups import number_groups, read_groups
-from lstm_jax.data.sources import load_corpus
+from lstm_jax.data.sources import check_files, load_corpus
 from lstm_jax.errors import UserError
 
 
@@ -170,3 +170,39 @@ def test_files_do_without_tfds(reviews_csv):
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert done.stdout == "3\n", done.stderr
+
+
+@pytest.mark.parametrize("name", ["train_file", "test_file", "validation_groups"])
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("gone.csv", "No such file or directory"),
+        ("folder.csv", "Is a directory"),
+        ("~nosuchuser/a.csv", "no such home folder"),
+    ],
+)
+def test_every_file_is_looked_for_before_one_is_read(
+    name, path, why, tmp_path, reviews_csv, monkeypatch
+):
+    (tmp_path / "folder.csv").mkdir()
+    monkeypatch.chdir(tmp_path)
+    others = {"train_file": reviews_csv, "test_file": reviews_csv}
+    others["validation_groups"] = reviews_csv
+    check_files(DataConfig(source="files", **others))
+    with pytest.raises(UserError) as error:
+        check_files(DataConfig(source="files", **{**others, name: path}))
+    said = str(error.value)
+    assert said.startswith(f"data.{name}: expected a ") and path in said and why in said
+
+
+def test_the_ending_of_a_test_file_is_looked_at_too(reviews_csv):
+    config = DataConfig(source="files", train_file=reviews_csv, test_file="test.xlsx")
+    with pytest.raises(UserError, match="data.test_file: expected a file that ends in"):
+        check_files(config)
+
+
+def test_groups_that_are_not_utf8_are_told(tmp_path, caplog):
+    path = tmp_path / "groups.txt"
+    path.write_bytes("caf\u00e9\ncaf\u00e8\n".encode("latin-1"))
+    read_groups(path, 2, setting="data.validation_groups")
+    assert f"{path}, line 1: expected UTF-8, got the byte 0xe9" in caplog.messages[0]

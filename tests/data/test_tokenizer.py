@@ -1,13 +1,16 @@
 import random
+import time
 from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Regex, Tokenizer, normalizers
 
 from lstm_jax.data.tokenizer import (
     PAD_ID,
+    TOKENS,
     UNKNOWN_ID,
     encode,
     load_tokenizer,
@@ -72,6 +75,53 @@ def test_apostrophes_stay_inside_their_word():
 )
 def test_a_run_of_line_breaks_is_one_newline_token(breaks):
     assert tokens_of(f"one{breaks}two") == ["one", "\n", "two"]
+
+
+BREAKS = [
+    *("<br>", "<br />", "<br", "/>", ">", "br", "film", "\u00e9"),
+    *" \t\n\r\v\u00a0\u2028",
+]
+
+
+def earlier(tokenizer):
+    """The same words, with line breaks found as the first runs did."""
+    other = Tokenizer.from_str(tokenizer.to_str())
+    pattern = r"(?:\s*<br\s*/?>\s*|[ \t]*[\r\n]+[ \t]*)+"
+    other.normalizer = normalizers.Sequence(
+        [normalizers.Replace(Regex(pattern), "\n"), normalizers.Lowercase()]
+    )
+    return other
+
+
+@given(st.lists(st.sampled_from(BREAKS), max_size=12))
+@settings(max_examples=500)
+def test_line_breaks_are_found_where_the_first_runs_found_them(tokenizer, parts):
+    text = "".join(parts)
+    now, then = tokenizer.encode(text), earlier(tokenizer).encode(text)
+    assert (now.tokens, now.offsets) == (then.tokens, then.offsets)
+
+
+def test_a_tokenizer_of_the_first_runs_is_read(tmp_path, tokenizer):
+    earlier(tokenizer).save(str(tmp_path / "tokenizer.json"))
+    loaded = load_tokenizer(tmp_path / "tokenizer.json")
+    texts = random_texts(7)
+    assert list(map(list, encode(loaded, texts))) == [
+        e.ids for e in earlier(tokenizer).encode_batch(texts)
+    ]
+
+
+@pytest.mark.parametrize("tokens", TOKENS)
+@pytest.mark.parametrize(
+    "endless",
+    ["\n ", " \n\t", "\n\u00a0", "\t", "\u00a0", "<br ", "<br", "<br>\n", "<a", "'a"],
+)
+def test_no_text_takes_for_ever(tokens, endless):
+    """In a time that grew with the square it took half a minute."""
+    tokenizer = train_tokenizer(random_texts(8), 30, tokens=tokens)
+    text = f"{endless * (200_000 // len(endless))}x\n<br{endless * 9}>"
+    start = time.process_time()
+    encode(tokenizer, [text])
+    assert time.process_time() - start < 5
 
 
 def test_vocabulary_holds_the_words_of_the_given_texts_and_nothing_else():

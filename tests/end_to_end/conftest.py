@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 import jax
 import pytest
 
-from lstm_jax.training import loop, run
+from lstm_jax.training import classification, loop
+from lstm_jax.training.classification import Work
 from lstm_jax.training.config import Config, default_config, from_dict
 from lstm_jax.training.logbook import read_metrics
-from lstm_jax.training.run import Run
 
 ROOT = Path(__file__).parents[2]
 HIT = Path(__file__).with_name("hit.py")
@@ -135,7 +135,7 @@ class Finished(NamedTuple):
     folder: Path
     config: Config
     summary: dict[str, Any]
-    run: Run
+    run: Work
     num_tests: int  # how often the test split was read
     renamed: set[str]  # the files that got their names when they were whole
 
@@ -155,7 +155,7 @@ def unbroken(tiny_config, tmp_path_factory) -> Finished:
     """The run that others are compared with."""
     folder, config = tmp_path_factory.mktemp("unbroken"), tiny_config(PATIENT)
     runs, tested, renamed = [], [], set()
-    real, real_replace = loop.evaluate, os.replace
+    real, real_replace = classification.evaluate, os.replace
 
     def evaluate(run, params, data):
         runs.append(run)
@@ -167,7 +167,7 @@ def unbroken(tiny_config, tmp_path_factory) -> Finished:
         real_replace(draft, path)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "evaluate", evaluate)
+        patch.setattr(classification, "evaluate", evaluate)
         patch.setattr(os, "replace", replace)
         summary = loop.train_and_evaluate(config, folder)
     return Finished(folder, config, summary, runs[0], sum(tested), renamed)
@@ -177,7 +177,7 @@ def unbroken(tiny_config, tmp_path_factory) -> Finished:
 def shared_programs(unbroken, monkeypatch):
     """Runs like ``unbroken`` trace nothing again, which is half of their time."""
     learner, config = unbroken.run.learner, unbroken.config
-    real, first_states = run.make_learner, []
+    real, first_states = classification.make_learner, []
 
     def make_learner(settings, data):
         if settings != config or data.digest() != unbroken.run.data.digest():
@@ -188,7 +188,7 @@ def shared_programs(unbroken, monkeypatch):
         first = jax.tree.map(lambda x: x.copy(), first_states[0])
         return learner._replace(first_state=first)
 
-    monkeypatch.setattr(run, "make_learner", make_learner)
+    monkeypatch.setattr(classification, "make_learner", make_learner)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from outcomes import assert_same_bits, checkpoint, timeless
 from lstm_jax.data.batches import make_batch, ngram_width, plan_epoch
 from lstm_jax.data.datasets import load_datasets
 from lstm_jax.errors import UserError
-from lstm_jax.training import devices, run
+from lstm_jax.training import classification, devices
 from lstm_jax.training.devices import local_rows, make_data_mesh, put_batch
 from lstm_jax.training.loop import train_and_evaluate
 from lstm_jax.training.predictions import load_predictions
@@ -38,7 +38,7 @@ def batches(config, data, mesh):
 
 def losses_of(config, data):
     """The loss of each of the first steps."""
-    learner = run.make_learner(config, data)
+    learner = classification.make_learner(config, data)
     state, losses = learner.first_state, []
     for batch, _ in zip(
         batches(config, data, learner.mesh), range(NUM_STEPS), strict=False
@@ -52,7 +52,7 @@ def test_all_seeds_share_one_program(tiny_config, small, tmp_path):
     def program(seed, folder):
         config = tiny_config({**small, "model.word_dropout_rate": 0.2, "seed": seed})
         data = load_datasets(config.data, num_logits=1, text_dir=folder)
-        learner = run.make_learner(config, data)
+        learner = classification.make_learner(config, data)
         batch = next(batches(config, data, learner.mesh))
         key_data = learner.train_step.args[0]
         lowered = learner.train_step.func.lower(key_data, learner.first_state, batch)
@@ -77,7 +77,7 @@ def test_eight_devices_train_as_one(tiny_config, small, tmp_path, monkeypatch):
     data = load_datasets(config.data, num_logits=1, text_dir=tmp_path)
     mesh, losses = losses_of(config, data)
     assert mesh.size == 8
-    monkeypatch.setattr(run, "make_data_mesh", one_device_mesh)
+    monkeypatch.setattr(classification, "make_data_mesh", one_device_mesh)
     mesh, expected = losses_of(config, data)
     assert mesh.size == 1
     np.testing.assert_allclose(losses, expected, rtol=1e-5, atol=1e-5)
@@ -97,7 +97,7 @@ def test_every_device_gets_its_own_rows_and_all_parameters(
         assert [shard.data.shape[0] for shard in shards] == [2] * 8
         for shard in shards:
             np.testing.assert_array_equal(shard.data, expected[shard.index])
-    first_state = run.make_learner(config, data).first_state
+    first_state = classification.make_learner(config, data).first_state
     for leaf in jax.tree.leaves(first_state):
         assert leaf.sharding.is_fully_replicated
         assert leaf.sharding.num_devices == 8

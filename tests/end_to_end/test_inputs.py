@@ -89,6 +89,17 @@ def test_a_wrong_dimension_ends_in_one_line(tiny_config, small, vector_file, tmp
         train_and_evaluate(tiny_config(changes), tmp_path)
 
 
+@pytest.mark.parametrize(
+    "name", ["model.embedding_file", "data.validation_groups", "data.test_file"]
+)
+def test_every_file_is_looked_for_before_any_data_is_read(name, tiny_config, tmp_path):
+    empty = tmp_path / "empty.csv"
+    empty.touch()  # which reading it would tell
+    changes = {"data.train_file": str(empty), name: str(tmp_path / "gone.csv")}
+    with pytest.raises(UserError, match=f"{name}: expected a file to read, got .*gone"):
+        train_and_evaluate(tiny_config(changes), tmp_path / "run")
+
+
 def test_one_hot_words_are_learned(tiny_config, small, tmp_path, measured):
     changes = {
         **small,

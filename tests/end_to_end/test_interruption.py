@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from outcomes import assert_same_run, saved_steps
 
-from lstm_jax.training import loop, run
+from lstm_jax.training import classification, loop
 from lstm_jax.training.checkpoints import Snapshot
 from lstm_jax.training.interruption import Interrupted, handle_signals
 from lstm_jax.training.loop import train_and_evaluate
@@ -18,12 +18,12 @@ from lstm_jax.training.progress import Progress
 
 # (where, call, signal) and the step that is then saved, None for nothing.
 MOMENTS = {
-    "in set-up": ((run, "load_datasets", 1, signal.SIGTERM), None),
-    "before the first step": ((loop, "put_batch", 1, signal.SIGINT), 1),
+    "in set-up": ((classification, "load_datasets", 1, signal.SIGTERM), None),
+    "before the first step": ((classification, "put_batch", 1, signal.SIGINT), 1),
     "in a step": ((loop, "_count", 7, signal.SIGTERM), 7),
-    "in validation": ((loop, "evaluate", 2, signal.SIGTERM), 10),
+    "in validation": ((classification, "evaluate", 2, signal.SIGTERM), 10),
     "in a save": ((loop, "_save", 3, signal.SIGINT), 6),
-    "before the test": ((loop, "evaluate", 5, signal.SIGINT), 15),
+    "before the test": ((classification, "evaluate", 5, signal.SIGINT), 15),
 }
 
 

@@ -23,8 +23,8 @@ PLACES = {
         "orbax.checkpoint._src.path.async_path:rename:{n}",
         6,
     ),
-    "in an evaluation": ("lstm_jax.training.loop:evaluate:{n}", 12),
-    "between the epochs": ("lstm_jax.training.loop:_plan:{n}", 12),
+    "in an evaluation": ("lstm_jax.training.classification:evaluate:{n}", 12),
+    "between the epochs": ("lstm_jax.training.loop:_train_epoch:{n}", 12),
     "before the last file": ("lstm_jax.training.loop:write_json:1", 1),
 }
 

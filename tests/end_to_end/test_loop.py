@@ -23,7 +23,7 @@ from outcomes import (
 from lstm_jax.data.batches import make_batch
 from lstm_jax.errors import UserError
 from lstm_jax.trained import load_trained
-from lstm_jax.training import loop
+from lstm_jax.training import classification, loop
 from lstm_jax.training.lock import locked
 from lstm_jax.training.loop import train_and_evaluate
 from lstm_jax.training.workdir import Workdir, claim, write_json
@@ -157,7 +157,7 @@ def test_files_get_their_names_when_they_are_whole(unbroken):
 def test_each_epoch_of_each_seed_has_its_own_batches(unbroken):
     def plan(seed, epoch):
         config = dataclasses.replace(unbroken.config, seed=seed)
-        return loop._plan(unbroken.run._replace(config=config), epoch).rows.tolist()
+        return classification._plan(config, unbroken.run.data, epoch).rows.tolist()
 
     plans = [plan(*which) for which in [(0, 0), (0, 1), (1, 0), (1, 1)]]
     assert all(a != b for a, b in itertools.combinations(plans, 2))
@@ -285,7 +285,7 @@ def impatient(unbroken):
 def test_patience_stops_a_run_and_the_best_epoch_is_tested(
     unbroken, tmp_path, monkeypatch, measured
 ):
-    real, val_losses = loop.evaluate, iter([0.3, 0.4, 0.5])
+    real, val_losses = classification.evaluate, iter([0.3, 0.4, 0.5])
     validated, tested = [], []
 
     def evaluate(run, params, data):
@@ -294,11 +294,11 @@ def test_patience_stops_a_run_and_the_best_epoch_is_tested(
         copied = jax.tree.map(lambda x: np.array(x, copy=True), params)
         if data is run.data.test:
             tested.append((copied, scores))
-            return loop.Evaluation(scores, logits)
+            return classification.Evaluation(scores, logits)
         validated.append(copied)
-        return loop.Evaluation({**scores, "loss": next(val_losses)}, logits)
+        return classification.Evaluation({**scores, "loss": next(val_losses)}, logits)
 
-    monkeypatch.setattr(loop, "evaluate", evaluate)
+    monkeypatch.setattr(classification, "evaluate", evaluate)
     summary = train_and_evaluate(impatient(unbroken), tmp_path)
     assert (summary["epochs_run"], summary["best_epoch"]) == (2, 1)
     assert summary["val"]["loss"] == 0.3
@@ -333,7 +333,7 @@ def test_one_logit_for_three_classes_is_refused(tiny_config, tmp_path):
 def test_a_loss_that_is_not_finite_stops_the_run_and_spoils_no_checkpoint(
     unbroken, shared_programs, measured, tmp_path, monkeypatch
 ):
-    real, calls = loop.put_batch, []
+    real, calls = classification.put_batch, []
 
     def put_batch(mesh, batch):
         calls.append(batch)
@@ -342,7 +342,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_spoils_no_checkpoint(
         return real(mesh, batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "put_batch", put_batch)
+        patch.setattr(classification, "put_batch", put_batch)
         with pytest.raises(UserError) as error:
             train_and_evaluate(unbroken.config, tmp_path)
     message = str(error.value)
@@ -358,13 +358,13 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_spoils_no_checkpoint(
 def test_a_validation_loss_that_is_not_finite_stops_the_run(
     unbroken, tmp_path, monkeypatch
 ):
-    real = loop.evaluate
+    real = classification.evaluate
 
     def evaluate(run, params, data):
         scores, logits = real(run, params, data)
-        return loop.Evaluation({**scores, "loss": float("nan")}, logits)
+        return classification.Evaluation({**scores, "loss": float("nan")}, logits)
 
-    monkeypatch.setattr(loop, "evaluate", evaluate)
+    monkeypatch.setattr(classification, "evaluate", evaluate)
     with pytest.raises(UserError, match="expected a finite .*loss, got nan"):
         train_and_evaluate(impatient(unbroken), tmp_path)
     assert saved_steps(tmp_path) == [3]
@@ -372,7 +372,7 @@ def test_a_validation_loss_that_is_not_finite_stops_the_run(
 
 def spoil(monkeypatch, *calls):
     """Make batches whose loss is not finite, of those numbers."""
-    real, made = loop.put_batch, []
+    real, made = classification.put_batch, []
 
     def put_batch(mesh, batch):
         made.append(batch)
@@ -380,7 +380,7 @@ def spoil(monkeypatch, *calls):
             batch = batch._replace(weights=batch.weights * np.float32("nan"))
         return real(mesh, batch)
 
-    monkeypatch.setattr(loop, "put_batch", put_batch)
+    monkeypatch.setattr(classification, "put_batch", put_batch)
 
 
 def test_a_step_that_is_not_finite_is_skipped_and_counted_if_asked(

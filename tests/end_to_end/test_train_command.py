@@ -12,11 +12,15 @@ from types import SimpleNamespace
 
 import jax
 import pytest
+from absl.testing import flagsaver
 from outcomes import assert_same_bits, checkpoint, saved_steps
 
 import train
 from lstm_jax import host
+from lstm_jax.errors import UserError
 from lstm_jax.host import host_settings, may_have_accelerator, prepare_host
+from lstm_jax.training.config import Config
+from lstm_jax.training.interruption import Interruption
 from lstm_jax.training.lock import locked
 from lstm_jax.training.workdir import Workdir
 
@@ -101,6 +105,80 @@ def test_a_mistake_is_told_in_one_line(mistake, refusals):
     assert out == ""
 
 
+CHANGED = (
+    "from lstm_jax.training.config import default_config\n"
+    "def get_config():\n"
+    "    config = default_config()\n"
+)
+# A config file that a user may write, and what its one line must say after its name.
+BAD_CONFIGS = {
+    "syntax": (
+        "def get_config(:",
+        ", line 1: expected a config file that runs, got Sy",
+    ),
+    "name": (
+        "a = 1\nb = aa",
+        ", line 2: expected a config file that runs, got NameErr",
+    ),
+    "import": (
+        "import jaxx.numpy",
+        ", line 1: expected a config file that runs, got Mod",
+    ),
+    "bytes": ("\0", ": expected a config file that runs, got SyntaxError"),
+    "exit": (
+        "import sys\nsys.exit()",
+        ", line 2: expected a config file that runs, got S",
+    ),
+    "raises": (
+        "def get_config():\n  raise ValueError('a\\nb')",
+        "line 2: expected a con",
+    ),
+    "deep": ("def get_config():\n  return get_config()", "RecursionError"),
+    "no function": ("get_confg = dict", "no attribute 'get_config'"),
+    "an argument": ("def get_config(size):\n  return {}", "missing 1 required"),
+    "nothing": ("def get_config():\n  {}", ": expected get_config() to return a"),
+    "a dict": ("def get_config():\n  return {}", "default_config(), got dict; con"),
+    "misspelt": (CHANGED + "    config.model.hiden = 3", ", line 4: expected a con"),
+    "a type": (CHANGED + "    config.seed = 'a'", ", line 4: expected a config file"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_CONFIGS)
+@pytest.mark.parametrize("more", [[], ["--config.seed=3"]], ids=["as it is", "changed"])
+def test_a_config_file_that_fails_is_told_in_one_line(
+    kind, more, tmp_path, caplog, monkeypatch
+):
+    content, said = BAD_CONFIGS[kind]
+    path = tmp_path / "my config.py"
+    path.write_text(content)
+    # Left by a file before: a module that is loaded again keeps its functions.
+    monkeypatch.delitem(sys.modules, "config_config", raising=False)
+    # Where ml_collections looks for the settings that are changed.
+    monkeypatch.setattr(sys, "argv", ["train.py", f"--config={path}", *more])
+    with flagsaver.flagsaver(), pytest.raises(UserError) as error:
+        train.read_flags(sys.argv)
+    message = str(error.value)
+    assert message.startswith(str(path)) and "\n" not in message
+    assert len(message) < len(str(path)) + 400
+    assert more or said in message
+    assert "command line" not in message and not caplog.records
+
+
+def test_a_flag_that_is_wrong_is_not_blamed_on_the_config():
+    argv = ["train.py", "--num_processes=two", *LSTM]
+    with flagsaver.flagsaver(), pytest.raises(UserError, match="--num_processes=two"):
+        train.read_flags(argv)
+
+
+def test_a_home_folder_that_is_not_there_is_told_in_one_line():
+    train.flags.FLAGS.mark_as_parsed()
+    with (
+        flagsaver.flagsaver(workdir="~nosuchuser/run"),
+        pytest.raises(UserError, match="--workdir: expected a path, got '~nosuchuser"),
+    ):
+        train.run(Config(), "python train.py", Interruption())
+
+
 class Outcome:
     def __init__(self, workdir, process):
         self.workdir = workdir
@@ -161,7 +239,7 @@ BLOWS = {
 # The same for a disk that is full when something else is about to be written.
 FULL = {
     "about.json": f"{LOOP}:set_up:1:FILL",
-    "tokenizer.json": "lstm_jax.training.run:save_text:1:FILL",
+    "tokenizer.json": "lstm_jax.training.classification:save_text:1:FILL",
     "metrics.jsonl": f"{LOOP}:_count:1:FILL",
     "checkpoints": f"{LOOP}:_save:1:FILL",
     "checkpoints again": f"{LOOP}:_save:2:FILL",

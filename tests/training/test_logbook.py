@@ -4,6 +4,7 @@ import os
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
+from lstm_jax.errors import UserError
 from lstm_jax.training.logbook import Logbook, read_metrics
 from lstm_jax.training.workdir import Workdir
 
@@ -16,7 +17,8 @@ def workdir(tmp_path):
 def write_steps(workdir, steps, *, start=0, loss=1.0):
     logbook = Logbook(workdir, step=start, active=True)
     for step in steps:
-        logbook.write("train", step, 1 + step // 10, loss=loss / step, accuracy=0.5)
+        values = {"loss": loss / step, "accuracy": 0.5, "learning_rate": 0.1}
+        logbook.write("train", step, 1 + step // 10, **values)
     logbook.close()
 
 
@@ -79,6 +81,43 @@ def test_a_torn_last_line_is_left_out_and_written_over(workdir):
     write_steps(workdir, [6], start=4)
     lines = [json.loads(line) for line in workdir.metrics.read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4, 6]
+
+
+GOOD = {"split": "val", "step": 3, "epoch": 1, "loss": 0.5, "accuracy": 0.5}
+BAD = {
+    "torn": b'{"split": "train", "st',
+    "not UTF-8": b'{"split": "\xff"}',
+    "NUL": b"\0" * 99,
+    "deep": b"[" * 100_000,
+    "a list": b"[1, 2]",
+    "no step": b'{"split": "val", "epoch": 1}',
+    "no split": json.dumps({**GOOD, "split": None}).encode(),
+    "no loss": json.dumps({**GOOD, "loss": "low"}).encode(),
+    "no rate": json.dumps({**GOOD, "split": "train"}).encode(),
+    "half a step": json.dumps({**GOOD, "step": 2.5}).encode(),
+    "no epoch": json.dumps({**GOOD, "epoch": 0}).encode(),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_line_costs_no_other(kind, workdir, caplog):
+    write_steps(workdir, [2, 4, 6])
+    first, *rest = workdir.metrics.read_bytes().splitlines()
+    workdir.metrics.write_bytes(b"\n".join([first, BAD[kind], *rest, b""]))
+    assert [line["step"] for line in read_metrics(workdir.metrics)] == [2, 4, 6]
+    (warning,) = caplog.messages
+    assert warning.startswith(f"{workdir.metrics}, line 2: expected a measurement, got")
+    assert len(warning) < len(str(workdir.metrics)) + 200 and "\n" not in warning
+    # It is not ours to throw away, as those of steps that come again are.
+    write_steps(workdir, [6, 8], start=5)
+    assert [line["step"] for line in read_metrics(workdir.metrics)] == [2, 4, 6, 8]
+    assert workdir.metrics.read_bytes().splitlines()[:2] == [first, BAD[kind]]
+
+
+def test_a_file_that_cannot_be_read_is_told_in_a_line(workdir):
+    workdir.metrics.mkdir()
+    with pytest.raises(UserError, match="metrics.jsonl: expected a file of measure"):
+        read_metrics(workdir.metrics)
 
 
 def test_kept_lines_keep_every_bit(workdir):
