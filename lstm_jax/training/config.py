@@ -128,22 +128,20 @@ class Config:
                 f"({parts}), got {self.train.batch_size}"
             )
         if self.task == "language_model":
-            self._check_language_model()
-        elif self.language_model != LanguageModelConfig():
-            raise UserError(
-                'language_model: expected its defaults where task is "classification", '
-                "which reads none of it, got others"
-            )
+            self._expect(_OF_NO_LANGUAGE_MODEL)
+        else:
+            defaults = dataclasses.asdict(LanguageModelConfig()).items()
+            self._expect({f"language_model.{name}": x for name, x in defaults})
 
-    def _check_language_model(self) -> None:
-        """Refuse settings that a language model has not."""
-        for name, expected in _OF_NO_LANGUAGE_MODEL.items():
+    def _expect(self, settings: dict[str, Any]) -> None:
+        """Refuse settings that the task does not read, or cannot have otherwise."""
+        for name, expected in settings.items():
             group, _, setting = name.partition(".")
             got = getattr(getattr(self, group), setting)
             if got != expected:
                 raise UserError(
-                    f"{name}: expected {expected!r} where task is "
-                    f'"language_model", got {got!r}'
+                    f'{name}: expected {expected!r} where task is "{self.task}", '
+                    f"got {got!r}"
                 )
 
 
