@@ -20,7 +20,7 @@ def get_config() -> ConfigDict:
     config.data.vocab_size = 10_000
     config.data.max_length = 200
     config.data.truncate = "tail"
-    config.data.num_buckets = 1  # two reviews of three fill the 200 words
+    config.data.num_buckets = 2  # two reviews of three fill the 200 words
     config.data.validation_fraction = 0.2
     config.model.embedding_size = 64
     config.model.embedding_stddev = 0.029  # Keras draws from -0.05 to 0.05

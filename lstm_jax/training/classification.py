@@ -22,8 +22,7 @@ from lstm_jax.data.batches import (
     plan_epoch,
     plan_evaluation,
 )
-from lstm_jax.data.corpus import Corpus
-from lstm_jax.data.datasets import Datasets, load_datasets, save_text
+from lstm_jax.data.datasets import Datasets, load_datasets
 from lstm_jax.data.word_vectors import read_word_vectors
 from lstm_jax.models.build import build_classifier, example_inputs
 from lstm_jax.models.classifier import TextClassifier
@@ -31,6 +30,7 @@ from lstm_jax.models.config import ModelConfig
 from lstm_jax.models.fold import fold_embedding
 from lstm_jax.one_behind import one_behind
 from lstm_jax.paths import expand
+from lstm_jax.training.about import leave_text
 from lstm_jax.training.compile import compile_step, first_state
 from lstm_jax.training.config import Config
 from lstm_jax.training.devices import (
@@ -111,9 +111,7 @@ def make_classification(config: Config, workdir: Workdir) -> Task:
         data = load_datasets(
             config.data, num_logits=config.model.num_logits, text_dir=workdir.path
         )
-    if jax.process_index() == 0 and not workdir.tokenizer.exists():
-        write_json(workdir.about, describe(data.corpus))
-        save_text(data.text, workdir.path)
+    leave_text(workdir, data.corpus, data.text)
     learner = make_learner(config, data)
     work = Work(config, data, learner)
     return Task(
@@ -130,15 +128,6 @@ def make_classification(config: Config, workdir: Workdir) -> Task:
         conclude=partial(_conclude, work),
         facts=partial(_facts, work),
     )
-
-
-def describe(corpus: Corpus) -> dict[str, Any]:
-    """What those who use the model need to know of the data."""
-    return {
-        "label_names": list(corpus.label_names),
-        "dataset": corpus.name,
-        "notice": corpus.notice,
-    }
 
 
 def make_learner(config: Config, data: Datasets) -> Learner:

@@ -12,12 +12,13 @@ from jax.sharding import Mesh
 
 from lstm_jax.data.config import DataConfig
 from lstm_jax.data.corpus import Corpus, Reviews
-from lstm_jax.data.datasets import Text, learn_text, load_text, save_text, tokenize
+from lstm_jax.data.datasets import Text, learn_text, load_text, tokenize
 from lstm_jax.data.sources import load_corpus
 from lstm_jax.data.splits import split_validation
 from lstm_jax.data.streams import Streams, Window, count_windows, lay_out
 from lstm_jax.models.language_model import LanguageModel
 from lstm_jax.one_behind import one_behind
+from lstm_jax.training.about import leave_text
 from lstm_jax.training.compile import compile_step, first_state
 from lstm_jax.training.config import Config
 from lstm_jax.training.devices import (
@@ -33,7 +34,7 @@ from lstm_jax.training.progress import Progress
 from lstm_jax.training.state import PyTree, TrainState
 from lstm_jax.training.steps import TrainStep
 from lstm_jax.training.task import Batches, Task
-from lstm_jax.training.workdir import Workdir, write_json
+from lstm_jax.training.workdir import Workdir
 
 
 class Texts(NamedTuple):
@@ -71,9 +72,7 @@ def make_language_modelling(config: Config, workdir: Workdir) -> Task:
     """
     with shared_mistakes():
         texts = load_texts(config.data, workdir)
-    if jax.process_index() == 0 and not workdir.tokenizer.exists():
-        write_json(workdir.about, _about(texts.corpus))
-        save_text(texts.text, workdir.path)
+    leave_text(workdir, texts.corpus, texts.text)
     work = _prepare(config, texts)
     steps = count_windows(texts.train, config.train.batch_size, _window(config))
     schedule = make_schedule(config.optim, config.train.epochs * steps)
@@ -220,14 +219,6 @@ def _facts(work: Work, progress: Progress) -> dict[str, Any]:
         "vocab_size": texts.text.tokenizer.get_vocab_size(),
         "perplexity": round(math.exp(min(progress.best_val["loss"], 700.0)), 4),
         "words_per_second": round(words * progress.epochs / seconds, 1),
-    }
-
-
-def _about(corpus: Corpus) -> dict[str, Any]:
-    return {
-        "label_names": list(corpus.label_names),
-        "dataset": corpus.name,
-        "notice": corpus.notice,
     }
 
 

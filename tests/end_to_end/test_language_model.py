@@ -8,8 +8,10 @@ import signal
 import jax
 import numpy as np
 import pytest
+from absl.testing import flagsaver
 from outcomes import assert_same_bits, checkpoint, saved_steps, timeless
 
+import train
 from lstm_jax.cli.main import main
 from lstm_jax.data.streams import END_ID
 from lstm_jax.data.tokenizer import UNKNOWN_ID, encode
@@ -17,7 +19,7 @@ from lstm_jax.errors import UserError
 from lstm_jax.generation import generate, load_language_model
 from lstm_jax.trained import load_trained
 from lstm_jax.training import language_modelling, loop
-from lstm_jax.training.interruption import Interrupted, handle_signals
+from lstm_jax.training.interruption import Interrupted, Interruption, handle_signals
 from lstm_jax.training.loop import train_and_evaluate
 
 SETTINGS = {
@@ -118,6 +120,17 @@ def test_an_interrupted_run_goes_on_to_the_bit(
     for part in ("state", "best"):
         ours, theirs = (checkpoint(f, part, step) for f in (tmp_path, folder))
         assert_same_bits(ours, theirs)
+
+
+def test_the_command_draws_and_says_how_it_ended(config, trained, capsys):
+    folder, summary = trained
+    train.flags.FLAGS.mark_as_parsed()
+    with flagsaver.flagsaver(workdir=str(folder)):
+        train.run(config, "python train.py", Interruption())
+    said = capsys.readouterr().out
+    assert f"perplexity {summary['perplexity']:.1f}, next word right" in said
+    assert str(folder / "plots") in said
+    assert {path.stem for path in (folder / "plots").glob("*.png")} >= {"loss"}
 
 
 def test_the_carry_is_in_the_checkpoint(trained):

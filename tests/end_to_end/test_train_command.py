@@ -239,7 +239,7 @@ BLOWS = {
 # The same for a disk that is full when something else is about to be written.
 FULL = {
     "about.json": f"{LOOP}:set_up:1:FILL",
-    "tokenizer.json": "lstm_jax.training.classification:save_text:1:FILL",
+    "tokenizer.json": "lstm_jax.training.about:save_text:1:FILL",
     "metrics.jsonl": f"{LOOP}:_count:1:FILL",
     "checkpoints": f"{LOOP}:_save:1:FILL",
     "checkpoints again": f"{LOOP}:_save:2:FILL",
