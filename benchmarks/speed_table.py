@@ -11,7 +11,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "results" / "speed"
 # Of the files, and of the pairs of marks in README.
-NAMES = ("step", "job", "scaling")
+NAMES = ("step", "job")
 
 
 def write_table() -> None:
@@ -53,20 +53,6 @@ def make_job(entrants: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def make_scaling(measured: dict[str, list[dict[str, Any]]]) -> str:
-    """Milliseconds and megabytes; a row a series, a column a point of it."""
-    lines = []
-    for name, points in measured.items():
-        changes = name.partition(",")[0]
-        cells = [
-            f"{point[changes]}: {point['milliseconds']:,.0f} ms, "
-            f"{point['temporary_megabytes']:,.0f} MB"
-            for point in points
-        ]
-        lines.append(f"- {name}: {'; '.join(cells)}")
-    return "\n".join(lines) + "\n"
-
-
 def _fastest(seconds: list[float | None]) -> str:
     reached = [value for value in seconds if value is not None]
     return f"{min(reached):.0f}" if reached else "never"
@@ -100,7 +86,6 @@ def _cell(rows: list[dict[str, Any]], library: str, start: str, key: str) -> str
 MAKE: dict[str, Callable[[Any], str]] = {
     "step": make_step,
     "job": make_job,
-    "scaling": make_scaling,
 }
 
 if __name__ == "__main__":

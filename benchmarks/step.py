@@ -29,8 +29,8 @@ from lstm_jax.host import count_cores, host_settings
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "results" / "speed" / "step.json"
 WORKER = Path(__file__).resolve().parent / "speed" / "worker.py"
-ROUNDS = 5
-ROUND_SECONDS = 1.0  # about, of each program of each worker
+ROUNDS = 3
+ROUND_SECONDS = 0.5  # about, of each program of each worker
 PLAIN_ONLY = ("haiku", "equinox")  # have neither lengths nor a dtype of the products
 LIBRARIES = (
     *("ours, fused", "ours, scan"),
@@ -78,13 +78,13 @@ class Worker:
         self.seconds: dict[str, list[float]] = {"infer": [], "train": []}
 
     def run(self, what: str) -> None:
-        """Time a program for about a second."""
+        """Time a program for about a second, once the caches are its own again."""
         known = self.seconds[what]
         count = round(ROUND_SECONDS / statistics.median(known)) if known else 1
         assert self._process.stdin
-        self._process.stdin.write(f"{what} {max(count, 1)}\n")
+        self._process.stdin.write(f"{what} {max(count, 3) + 1}\n")
         self._process.stdin.flush()
-        known += self._listen()
+        known += self._listen()[1:]
 
     def stop(self) -> None:
         """End the process."""
@@ -108,16 +108,22 @@ def main() -> None:
     parser.add_argument("--cases", nargs="*", type=int, default=range(len(CASES)))
     arguments = parser.parse_args()
     for number in arguments.cases:
-        entrants = [
-            Entrant(library, start)
+        # One start after the other: all at once, the large cases fill the memory.
+        rows = [
+            row
             for start in arguments.starts
-            for library in arguments.only
-            if library not in PLAIN_ONLY or is_plain(CASES[number])
+            for row in time_case(
+                number,
+                [
+                    Entrant(library, start)
+                    for library in arguments.only
+                    if library not in PLAIN_ONLY or is_plain(CASES[number])
+                ],
+            )
         ]
-        result = time_case(number, entrants)
         OUTPUT.parent.mkdir(parents=True, exist_ok=True)
         done = json.loads(OUTPUT.read_text()) if OUTPUT.exists() else {}
-        done[CASES[number].name] = result
+        done[CASES[number].name] = {"machine": _machine(), "rows": rows}
         OUTPUT.write_text(json.dumps(done, indent=1) + "\n")
 
 
@@ -126,7 +132,7 @@ def is_plain(case: Case) -> bool:
     return not case.masked and case.dtype == "float32"
 
 
-def time_case(number: int, entrants: list[Entrant]) -> dict[str, Any]:
+def time_case(number: int, entrants: list[Entrant]) -> list[dict[str, Any]]:
     """All entrants in turns; the first round warms up and is left out."""
     workers = [Worker(entrant, number) for entrant in entrants]
     check_equal(workers, 1e-3 if CASES[number].dtype == "float32" else 3e-2)
@@ -138,8 +144,7 @@ def time_case(number: int, entrants: list[Entrant]) -> dict[str, Any]:
                 worker.run(what)
     for worker in workers:
         worker.stop()
-    rows = [_row(worker, CASES[number]) for worker in workers]
-    return {"machine": _machine(), "rows": rows}
+    return [_row(worker, CASES[number]) for worker in workers]
 
 
 def check_equal(workers: list[Worker], tolerance: float) -> None:
@@ -147,13 +152,12 @@ def check_equal(workers: list[Worker], tolerance: float) -> None:
     first = workers[0].ready
     for worker in workers[1:]:
         for what in ("logits", "losses"):
-            np.testing.assert_allclose(
-                worker.ready[what],
-                first[what],
-                rtol=tolerance,
-                atol=tolerance / 10,
-                err_msg=f"{what} of {worker.entrant}",
-            )
+            # Torch has two biases where others have one, and Adam moves both: after
+            # the first step losses may differ.
+            loose = [1, 5, 5] if what == "losses" else 1
+            error = np.abs(np.subtract(worker.ready[what], first[what]))
+            allowed = tolerance * (np.abs(first[what]) + 0.1) * loose
+            assert (error <= allowed).all(), f"{what} of {worker.entrant}: {error}"
 
 
 def _row(worker: Worker, case: Case) -> dict[str, Any]:

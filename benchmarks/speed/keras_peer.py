@@ -13,7 +13,7 @@ def make_programs(library: str, case: Case, arrays: Arrays) -> Programs:
     """``train_on_batch`` and ``predict_on_batch``, compiled by Keras."""
     del library
     model, kept = _model(case, arrays), _model(case, arrays)
-    optimizer = keras.optimizers.Adam(1e-3)
+    optimizer = keras.optimizers.Adam(1e-3, epsilon=1e-8)  # as the others have it
     model.compile(optimizer, keras.losses.BinaryCrossentropy(from_logits=True))
     # A word beyond a review's length is 0, which the mask leaves out.
     steps = np.arange(case.steps)[None]
