@@ -80,7 +80,7 @@ def _cell(rows: list[dict[str, Any]], library: str, start: str, key: str) -> str
         if (row["library"], row["start"]) == (library, start):
             shown = f"{row[key]:,.0f}" if row[key] >= 100 else f"{row[key]:.1f}"
             return f"**{shown}**" if row[key] == best else shown
-    return "none"
+    return "not run"
 
 
 MAKE: dict[str, Callable[[Any], str]] = {
