@@ -7,8 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from tokenizers import Tokenizer, models
 
+from lstm_jax.data.tokenizer import train_tokenizer
 from lstm_jax.explanations import (
     Explanations,
     Occlusion,
@@ -117,8 +117,9 @@ def write_predictions(folder, num_classes=2, *, text="A film.", test=True, word=
     explanations = make_explanations(num_classes, texts)
     save_explanations(explanations, folder / "explanations.npz")
     words = {"[PAD]": 0, "[UNK]": 1, **{f"{word}{n}": n for n in range(2, 300)}}
-    model = models.WordLevel(vocab=words, unk_token="[UNK]")
-    Tokenizer(model).save(str(folder / "tokenizer.json"))
+    tokenizer = json.loads(train_tokenizer([text], vocab_size=10).to_str())
+    tokenizer["model"]["vocab"] = words
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer), encoding="utf-8")
 
 
 def make_findings(num_classes, *, test=True, **summary):
