@@ -147,7 +147,7 @@ class TorchPeer:
         self._config, self._data = config, data
         self._by_length = by_length or config.model.inputs == "one_hot"
         torch.manual_seed(config.seed)
-        self._model = self._build()
+        self._model: Any = self._build()  # torch types what can be set
         trained = [p for p in self._model.parameters() if p.requires_grad]
         optimizer = _OPTIMIZERS[config.optim.optimizer]
         self._optimizer = optimizer(trained, lr=config.optim.learning_rate)
