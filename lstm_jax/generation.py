@@ -11,16 +11,16 @@ import numpy as np
 from jax import Array
 from tokenizers import Tokenizer
 
-from lstm_jax.data.datasets import load_text
 from lstm_jax.data.streams import END_ID
 from lstm_jax.data.tokenizer import UNKNOWN_ID, encode
 from lstm_jax.errors import UserError
 from lstm_jax.models.language_model import LanguageModel
+from lstm_jax.trained import read_config, read_text
 from lstm_jax.training.checkpoints import check_like, read_best
-from lstm_jax.training.config import Config, from_dict
+from lstm_jax.training.config import Config
 from lstm_jax.training.language_modelling import build_language_model
 from lstm_jax.training.state import PyTree
-from lstm_jax.training.workdir import Workdir, read_json
+from lstm_jax.training.workdir import Workdir
 
 
 class TrainedLanguageModel(NamedTuple):
@@ -45,18 +45,13 @@ def load_language_model(path: Path) -> TrainedLanguageModel:
     Raises:
       UserError: the folder does not hold a run of one with a checkpoint.
     """
-    workdir = Workdir(path)
-    if not workdir.config.exists():
-        raise UserError(f"{path}: expected the folder of a run, got no config.json")
-    config = from_dict(read_json(workdir.config))
+    workdir, config = Workdir(path), read_config(path)
     if config.task != "language_model":
         raise UserError(
             f'{path}: expected a run with task="language_model" (configs/lm.py), got '
             f"{config.task!r}"
         )
-    text = load_text(path, 1, 0)
-    if text is None:
-        raise UserError(f"{path}: expected the folder of a run, got no tokenizer.json")
+    text = read_text(path, num_logits=1, ngram_order=0)
     module = build_language_model(config, text.tokenizer.get_vocab_size())
     params = read_best(workdir.checkpoints)
     init = partial(module.init, jax.random.key(0))

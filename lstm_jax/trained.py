@@ -56,10 +56,7 @@ def load_trained(path: Path) -> Trained:
     Raises:
       UserError: the folder does not hold a run with a checkpoint.
     """
-    workdir = Workdir(path)
-    if not workdir.config.exists():
-        raise UserError(f"{path}: expected the folder of a run, got no config.json")
-    config = from_dict(read_json(workdir.config))
+    workdir, config = Workdir(path), read_config(path)
     if config.task != "classification":
         raise UserError(
             f"{path}: expected the run of a classifier, got one of a language model; "
@@ -67,9 +64,7 @@ def load_trained(path: Path) -> Trained:
         )
     params = read_best(workdir.checkpoints)
     num_logits = _num_logits(params, workdir)
-    text = load_text(path, num_logits, config.data.ngram_order)
-    if text is None:
-        raise UserError(f"{path}: expected the folder of a run, got no tokenizer.json")
+    text = read_text(path, num_logits, config.data.ngram_order)
     _check_ngrams(workdir, params, len(text.ngrams.keys))
     about = _about(config, workdir, num_logits)
     module = build_classifier(
@@ -82,6 +77,30 @@ def load_trained(path: Path) -> Trained:
     like = jax.eval_shape(init, *example_inputs(module))["params"]
     check_like(params, like, where=str(workdir.checkpoints), name="best")
     return Trained(config, text, module, params, about)
+
+
+def read_config(path: Path) -> Config:
+    """The settings of a run, from its folder.
+
+    Raises:
+      UserError: it is no run's, or damaged.
+    """
+    workdir = Workdir(path)
+    if not workdir.config.exists():
+        raise UserError(f"{path}: expected the folder of a run, got no config.json")
+    return from_dict(read_json(workdir.config))
+
+
+def read_text(path: Path, num_logits: int, ngram_order: int) -> Text:
+    """How a run turned texts into numbers, from its folder.
+
+    Raises:
+      UserError: the files are not there, or not those of such a model.
+    """
+    text = load_text(path, num_logits, ngram_order)
+    if text is None:
+        raise UserError(f"{path}: expected the folder of a run, got no tokenizer.json")
+    return text
 
 
 def _num_logits(params: PyTree, workdir: Workdir) -> int:
