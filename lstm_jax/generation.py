@@ -2,62 +2,18 @@
 
 import re
 from functools import partial
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from tokenizers import Tokenizer
 
 from lstm_jax.data.streams import END_ID
 from lstm_jax.data.tokenizer import UNKNOWN_ID, encode
-from lstm_jax.errors import UserError
 from lstm_jax.models.language_model import LanguageModel
-from lstm_jax.trained import read_config, read_text
-from lstm_jax.training.checkpoints import check_like, read_best
-from lstm_jax.training.config import Config
-from lstm_jax.training.language_modelling import build_language_model
+from lstm_jax.training.finished import TrainedLanguageModel
 from lstm_jax.training.state import PyTree
-from lstm_jax.training.workdir import Workdir
-
-
-class TrainedLanguageModel(NamedTuple):
-    """What a run has learned.
-
-    Attributes:
-      config: its settings.
-      tokenizer: how a text becomes numbers.
-      module: the language model.
-      params: the best parameters.
-    """
-
-    config: Config
-    tokenizer: Tokenizer
-    module: LanguageModel
-    params: PyTree
-
-
-def load_language_model(path: Path) -> TrainedLanguageModel:
-    """Read a language model from the folder of its run.
-
-    Raises:
-      UserError: the folder does not hold a run of one with a checkpoint.
-    """
-    workdir, config = Workdir(path), read_config(path)
-    if config.task != "language_model":
-        raise UserError(
-            f'{path}: expected a run with task="language_model" (configs/lm.py), got '
-            f"{config.task!r}"
-        )
-    text = read_text(path, num_logits=1, ngram_order=0)
-    module = build_language_model(config, text.tokenizer.get_vocab_size())
-    params = read_best(workdir.checkpoints)
-    init = partial(module.init, jax.random.key(0))
-    like = jax.eval_shape(init, jnp.zeros((1, 1), jnp.int32))["params"]
-    check_like(params, like, where=str(workdir.checkpoints), name="best")
-    return TrainedLanguageModel(config, text.tokenizer, module, params)
 
 
 def generate(
@@ -87,7 +43,7 @@ def generate(
         raise ValueError(
             f"length, temperature: expected 0 or more, got {length}, {temperature}"
         )
-    backward = trained.config.language_model.backward
+    backward = trained.config.model.backward
     read = encode(trained.tokenizer, [prompt])[0][:: -1 if backward else 1]
     start = jnp.concatenate([jnp.array([END_ID]), jnp.asarray(read)])
     run = jax.jit(partial(_write, trained.module), static_argnames="length")

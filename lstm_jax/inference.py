@@ -149,7 +149,9 @@ class Predictor:
         return np.asarray(self._run(batch))[0]
 
     def gates_of_ids(self, token_ids: np.ndarray) -> dict[str, np.ndarray]:
-        """Gates and states of the first layer, forward: float32 ``[T, H]`` by letter.
+        """Gates and states of the first layer: float32 ``[T, H]`` by letter.
+
+        Of one that reads both ways, forward.
 
         Args:
           token_ids: ``[T]``, ``max_length`` at most.

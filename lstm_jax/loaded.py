@@ -14,7 +14,7 @@ class Programs(NamedTuple):
       logits: ``(prepared, token_ids [B, T], lengths [B], ngram_ids [B, G],
         ngram_values [B, G, K]) -> [B, K]``.
       gates: ``(params, token_ids [T]) -> {letter: [T, H]}``, of the first layer,
-        forward.
+        forward where it reads both ways.
       gradients: ``(params, token_ids [T], length [], ngram_ids [G], ngram_values
         [G, K], contrast [K], shares [S]) -> ([T], [G])``: how much each word and
         each n-gram adds to ``contrast @ logits``, by integrated gradients at

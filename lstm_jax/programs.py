@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from lstm_jax.cells import CELLS
+from lstm_jax.data.tokenizer import PAD_ID
 from lstm_jax.loaded import Programs
 from lstm_jax.models.classifier import TextClassifier
 from lstm_jax.models.fold import fold_embedding
@@ -27,11 +28,17 @@ def make_programs(module: TextClassifier) -> Programs:
         return jnp.asarray(folded.apply({"params": prepared}, *inputs))
 
     def gates(params: Params, token_ids: Array) -> dict[str, Array]:
-        """Look into the first layer, forward."""
+        """Look into the first layer."""
         layer = params["layers"]["layer_0"]
         cell = CELLS[module.cell](module.hidden_size)
         xs = _first_inputs(module, params, token_ids)
-        seen = trace(cell, layer.get("forward", layer), xs[:, None])
+        seen = trace(
+            cell,
+            layer.get("forward", layer),
+            xs[:, None],
+            lengths=jnp.sum(token_ids != PAD_ID)[None],
+            reverse=module.direction == "backward",
+        )
         return {name: x[:, 0].astype(jnp.float32) for name, x in seen.items()}
 
     def gradients(

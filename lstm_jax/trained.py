@@ -7,14 +7,15 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from lstm_jax.data.datasets import Text, load_text
+from lstm_jax.data.datasets import Text
 from lstm_jax.errors import UserError
 from lstm_jax.loaded import About, Loaded
 from lstm_jax.models.build import build_classifier, example_inputs
 from lstm_jax.models.classifier import TextClassifier
 from lstm_jax.programs import make_programs
 from lstm_jax.training.checkpoints import check_like, read_best
-from lstm_jax.training.config import Config, from_dict
+from lstm_jax.training.config import Config
+from lstm_jax.training.finished import read_config, read_text
 from lstm_jax.training.state import PyTree
 from lstm_jax.training.workdir import Workdir, read_json
 
@@ -77,30 +78,6 @@ def load_trained(path: Path) -> Trained:
     like = jax.eval_shape(init, *example_inputs(module))["params"]
     check_like(params, like, where=str(workdir.checkpoints), name="best")
     return Trained(config, text, module, params, about)
-
-
-def read_config(path: Path) -> Config:
-    """The settings of a run, from its folder.
-
-    Raises:
-      UserError: it is no run's, or damaged.
-    """
-    workdir = Workdir(path)
-    if not workdir.config.exists():
-        raise UserError(f"{path}: expected the folder of a run, got no config.json")
-    return from_dict(read_json(workdir.config))
-
-
-def read_text(path: Path, num_logits: int, ngram_order: int) -> Text:
-    """How a run turned texts into numbers, from its folder.
-
-    Raises:
-      UserError: the files are not there, or not those of such a model.
-    """
-    text = load_text(path, num_logits, ngram_order)
-    if text is None:
-        raise UserError(f"{path}: expected the folder of a run, got no tokenizer.json")
-    return text
 
 
 def _num_logits(params: PyTree, workdir: Workdir) -> int:

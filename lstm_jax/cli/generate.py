@@ -5,7 +5,8 @@ from pathlib import Path
 
 import jax
 
-from lstm_jax.generation import generate, load_language_model
+from lstm_jax.generation import generate
+from lstm_jax.training.finished import load_language_model
 
 
 def run(options: argparse.Namespace) -> None:

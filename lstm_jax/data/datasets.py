@@ -88,7 +88,13 @@ class Datasets(NamedTuple):
         return digest.hexdigest()[:16]
 
 
-def load_datasets(config: DataConfig, *, num_logits: int, text_dir: Path) -> Datasets:
+def load_datasets(
+    config: DataConfig,
+    *,
+    num_logits: int,
+    text_dir: Path,
+    tokenizer: Tokenizer | None = None,
+) -> Datasets:
     """Load, split and tokenize.
 
     Args:
@@ -96,6 +102,7 @@ def load_datasets(config: DataConfig, *, num_logits: int, text_dir: Path) -> Dat
       num_logits: of the model, 0 for one a class.
       text_dir: where ``Text`` is read from, when a run left it there; nothing is
         written.
+      tokenizer: whose words are taken over; None learns them.
 
     Raises:
       UserError: the data is not as the settings say.
@@ -112,7 +119,7 @@ def load_datasets(config: DataConfig, *, num_logits: int, text_dir: Path) -> Dat
     train, val = _pick(corpus.train, train_rows), _pick(corpus.train, val_rows)
     num_logits = num_logits or len(corpus.label_names)
     text = load_text(text_dir, num_logits, config.ngram_order)
-    text = text or learn_text(train, config, num_logits)
+    text = text or learn_text(train, config, num_logits, tokenizer)
     encoded = encode_reviews(text, train, config)
     return Datasets(
         corpus=corpus,
@@ -125,29 +132,40 @@ def load_datasets(config: DataConfig, *, num_logits: int, text_dir: Path) -> Dat
     )
 
 
-def learn_text(train: Reviews, config: DataConfig, num_logits: int) -> Text:
-    """Learn the vocabulary, and the n-grams when there are to be any.
+def learn_text(
+    train: Reviews,
+    config: DataConfig,
+    num_logits: int,
+    tokenizer: Tokenizer | None = None,
+) -> Text:
+    """Learn the vocabulary, if none is given, and the n-grams when there are any.
 
     What is learned from many reviews is kept, see ``lstm_jax.cache``.
     """
     if len(train.texts) < _WORTH_KEEPING:
-        return _learn(train, config, num_logits)
+        return _learn(train, config, num_logits, tokenizer)
     settings = (config.vocab_size, config.tokens, config.ngram_order, num_logits)
     learned_from = (
         repr(settings).encode(),
+        b"" if tokenizer is None else tokenizer.to_str().encode(),
         train.labels.tobytes(),
         *_utf8(train.texts),
     )
 
     def compute() -> dict[str, np.ndarray]:
         """The same as arrays."""
-        return _pack_text(_learn(train, config, num_logits))
+        return _pack_text(_learn(train, config, num_logits, tokenizer))
 
     return _unpack_text(remember("texts", (*_code(), *learned_from), compute))
 
 
-def _learn(train: Reviews, config: DataConfig, num_logits: int) -> Text:
-    tokenizer = train_tokenizer(train.texts, config.vocab_size, tokens=config.tokens)
+def _learn(
+    train: Reviews, config: DataConfig, num_logits: int, tokenizer: Tokenizer | None
+) -> Text:
+    if tokenizer is None:
+        tokenizer = train_tokenizer(
+            train.texts, config.vocab_size, tokens=config.tokens
+        )
     if not config.ngram_order:
         return Text(tokenizer, no_ngrams(num_logits))
     ngrams = learn_ngrams(

@@ -1,16 +1,16 @@
-"""The classifier that the settings describe."""
+"""The models that the settings describe."""
 
 import dataclasses
 
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 from jax.nn.initializers import normal
 
 from lstm_jax.data.tokenizer import UNKNOWN_ID
 from lstm_jax.errors import UserError
 from lstm_jax.models.classifier import TextClassifier
-from lstm_jax.models.config import ModelConfig
+from lstm_jax.models.config import LanguageModelConfig, ModelConfig
+from lstm_jax.models.language_model import LanguageModel
 
 
 def build_classifier(
@@ -19,7 +19,6 @@ def build_classifier(
     vocab_size: int,
     num_classes: int,
     num_ngrams: int = 0,
-    vectors: np.ndarray | None = None,
 ) -> TextClassifier:
     """Build the model.
 
@@ -28,7 +27,6 @@ def build_classifier(
       vocab_size: of the tokenizer.
       num_classes: of the data.
       num_ngrams: that the model reads beside the words; 0 is none.
-      vectors: ``[V, E]`` that the embedding begins with; None draws them.
 
     Raises:
       UserError: one logit is asked for, but there are more than two classes.
@@ -40,14 +38,28 @@ def build_classifier(
             f"{num_classes} classes, got 1"
         )
     fields["num_logits"] = config.num_logits or num_classes
-    del fields["embedding_file"]  # it is read by now
+    del fields["embedding_file"], fields["pretrained"]  # they are read by now
     if stddev := fields.pop("embedding_stddev"):
         fields["embedding_init"] = normal(stddev)
-    if vectors is not None:
-        fields["embedding_init"] = lambda key, shape, dtype: jnp.asarray(vectors, dtype)
     return TextClassifier(
         vocab_size=vocab_size, num_ngrams=num_ngrams, unknown_id=UNKNOWN_ID, **fields
     )
+
+
+def build_language_model(
+    config: ModelConfig, own: LanguageModelConfig, *, vocab_size: int
+) -> LanguageModel:
+    """Build the model.
+
+    Args:
+      config: the settings that a classifier has too.
+      own: those that it has not.
+      vocab_size: of the tokenizer.
+    """
+    fields = dataclasses.asdict(config) | dataclasses.asdict(own)
+    names = LanguageModel.__dataclass_fields__.keys() & fields.keys()
+    settings = {name: fields[name] for name in names}
+    return LanguageModel(vocab_size=vocab_size, **settings)
 
 
 def example_inputs(model: TextClassifier) -> tuple[Array, ...]:

@@ -1,15 +1,18 @@
 """The sentiment classifier: a recurrent network, and n-grams beside it if asked."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 from jax.nn.initializers import Initializer, variance_scaling
+from jax.typing import ArrayLike
 
 from lstm_jax.cells import CELLS
 from lstm_jax.layers import Layer, bidirectional, one_way, stack
 from lstm_jax.models.ngrams import NGramLogits
-from lstm_jax.models.pooling import Pool
+from lstm_jax.models.pooling import Direction, Pool
 
 # What Flax itself draws an embedding from.
 EMBEDDING_INIT = variance_scaling(1.0, "fan_in", "normal", out_axis=0)
@@ -30,7 +33,7 @@ class TextClassifier(nn.Module):
       num_logits: ``K``: 1 for two classes by one logit, else one a class.
       unknown_id: the token that word dropout puts in a word's place.
       num_ngrams: rows of the n-gram table; 0 leaves the n-grams out.
-      embedding_init: draws the embedding, or gives pretrained vectors.
+      embedding_init: draws the embedding.
 
     The other attributes are those of ``ModelConfig``.
     """
@@ -47,6 +50,7 @@ class TextClassifier(nn.Module):
     hidden_size: int = 64
     num_layers: int = 1
     bidirectional: bool = True
+    backward: bool = False
     pooling: str = "mean_max"
     head_size: int = 0
     word_dropout_rate: float = 0.0
@@ -92,6 +96,13 @@ class TextClassifier(nn.Module):
             return parts[0]
         return (1 - self.ngram_share) * parts[0] + self.ngram_share * parts[1]
 
+    @property
+    def direction(self) -> Direction:
+        """In which the layers read."""
+        if self.bidirectional:
+            return "both"
+        return "backward" if self.backward else "forward"
+
     @nn.compact
     def parts(
         self,
@@ -101,16 +112,20 @@ class TextClassifier(nn.Module):
         ngram_values: Array | None = None,
         *,
         train: bool = False,
+        shift: ArrayLike = 0.0,
     ) -> Array:
         """The logits ``[P, B, K]`` of each part: the network's, then the n-grams'.
 
         Each part is trained to classify by itself.  Trained on their sum, the
         n-grams, which learn faster, would leave the network nothing to learn.
+        ``shift [T, B, E]`` is added to the vectors of the words.
         """
         # The one transposition: integers, before they become vectors.
         xs = self._embed(token_ids.T, train)
+        if self.inputs != "one_hot":
+            xs = xs + jnp.asarray(shift, xs.dtype)
         ys = self._recur(xs, lengths, train)
-        pooled = Pool(self.pooling, self.bidirectional, name="pool")(ys, lengths)
+        pooled = Pool(self.pooling, self.direction, name="pool")(ys, lengths)
         parts = [self._head(pooled.astype(jnp.float32), train)]
         if self.num_ngrams:
             if ngram_ids is None or ngram_values is None:
@@ -158,7 +173,8 @@ class TextClassifier(nn.Module):
         return layers.apply(params, xs, lengths=lengths, key=key)[1]
 
     def _layers(self) -> Layer:
-        build = bidirectional if self.bidirectional else one_way
+        alone = partial(one_way, reverse=self.backward)
+        build = bidirectional if self.bidirectional else alone
         layer = build(
             CELLS[self.cell](self.hidden_size),
             input_dropout_rate=self.input_dropout_rate,

@@ -12,6 +12,7 @@ INPUTS = ("embedding", "one_hot")
 _OF_VECTORS = (
     "embedding_stddev",
     "embedding_file",
+    "pretrained",
     "train_embedding",
     "embedding_dropout_rate",
     "input_dropout_rate",
@@ -28,11 +29,14 @@ class ModelConfig:
     embedding_size: int = 64
     embedding_stddev: float = 0.0  # of the vectors drawn; 0 is 1 / sqrt(their size)
     embedding_file: str = ""  # pretrained vectors, in the text format of GloVe
+    # The folder of a language model's run: its words, its vectors and its layers.
+    pretrained: str = ""
     train_embedding: bool = True  # False: the vectors stay as they begin
     cell: str = "lstm"
     hidden_size: int = 64  # of one direction
     num_layers: int = 1
     bidirectional: bool = True
+    backward: bool = False  # with one direction: from the last word to the first
     pooling: str = "mean_max"
     head_size: int = 0  # width of a hidden layer before the logits; 0 is none
     # 1: one logit (two classes only); 0: a logit for each class.
@@ -70,6 +74,17 @@ class ModelConfig:
             between(f"model.{field_name}", getattr(self, field_name), 0.0, 0.99)
         if self.inputs == "one_hot":
             self._refuse_embedding()
+        if self.pretrained and (self.embedding_file or self.embedding_stddev):
+            raise UserError(
+                'model.pretrained: expected "" with model.embedding_file or '
+                "model.embedding_stddev, which also say where the vectors begin, got "
+                f"{self.pretrained!r}"
+            )
+        if self.backward and self.bidirectional:
+            raise UserError(
+                "model.backward: expected False where model.bidirectional is True, "
+                "got True"
+            )
         self._try_cell()
 
     def _try_cell(self) -> None:
@@ -100,7 +115,6 @@ class ModelConfig:
 class LanguageModelConfig:
     """What a language model has beside the settings of ``ModelConfig``."""
 
-    backward: bool = False  # each text from its last word to its first
     window: int = 64  # words of a row in a step; the carry goes on, the gradient not
     num_sampled: int = 2048  # words that the next one is told from; 0 is all
     vocabulary_dropout_rate: float = 0.0  # of words, everywhere in a batch

@@ -1,36 +1,48 @@
 """From a sequence of outputs to one vector a review; padding never counts."""
 
+from typing import Literal
+
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 
 from lstm_jax.unroll import time_mask
 
-POOLINGS = ("last", "mean", "max", "mean_max", "first_last", "attention")
+POOLINGS = (
+    "last",
+    "mean",
+    "max",
+    "mean_max",
+    "last_mean_max",
+    "first_last",
+    "attention",
+)
+
+Direction = Literal["forward", "backward", "both"]
 
 
 class Pool(nn.Module):
-    """Pool ``ys [T, B, F]`` over the real steps to ``[B, F]`` (or ``[B, 2F]``).
+    """Pool ``ys [T, B, F]`` over the real steps to ``[B, F]``, ``[B, 2F]`` or more.
 
     Attributes:
       kind: one of ``POOLINGS``.  ``last`` is each direction's own last output
-        (for the backward half that is the one at the first word); ``first_last``
+        (for a backward one that is the one at the first word); ``first_last``
         puts the outputs at the first and at the last word side by side;
         ``attention`` weighs the steps by a learned score.
-      bidirectional: the second half of F comes from the backward direction.
+      direction: that ``ys`` come from; of "both" the second half is backward.
 
     A review without words gives zeros.
     """
 
     kind: str
-    bidirectional: bool
+    direction: Direction
 
     @nn.compact
     def __call__(self, ys: Array, lengths: Array) -> Array:
         """Pool ys ``[T, B, F]`` by lengths ``[B]``."""
         match self.kind:
             case "last":
-                return last(ys, lengths, bidirectional=self.bidirectional)
+                return last(ys, lengths, self.direction)
             case "mean":
                 return mean(ys, lengths)
             case "max":
@@ -38,6 +50,10 @@ class Pool(nn.Module):
             case "mean_max":
                 both = [mean(ys, lengths), maximum(ys, lengths)]
                 return jnp.concatenate(both, axis=-1)
+            case "last_mean_max":
+                three = [last(ys, lengths, self.direction)]
+                three += [mean(ys, lengths), maximum(ys, lengths)]
+                return jnp.concatenate(three, axis=-1)
             case "first_last":
                 return jnp.concatenate([ys[0], at_last_word(ys, lengths)], axis=-1)
             case "attention":
@@ -58,13 +74,12 @@ def at_last_word(ys: Array, lengths: Array) -> Array:
     return jnp.where(lengths[:, None] > 0, picked, jnp.zeros_like(picked))
 
 
-def last(ys: Array, lengths: Array, *, bidirectional: bool) -> Array:
+def last(ys: Array, lengths: Array, direction: Direction) -> Array:
     """Each direction's last output, ``[B, F]``."""
+    size = ys.shape[-1]
+    forward = {"forward": size, "both": size // 2, "backward": 0}[direction]
     ends = at_last_word(ys, lengths)
-    if not bidirectional:
-        return ends
-    half = ys.shape[-1] // 2
-    return jnp.concatenate([ends[:, :half], ys[0, :, half:]], axis=-1)
+    return jnp.concatenate([ends[:, :forward], ys[0, :, forward:]], axis=-1)
 
 
 def mean(ys: Array, lengths: Array) -> Array:

@@ -50,6 +50,7 @@ from lstm_jax.training.predictions import (
     save_predictions,
     split_of,
 )
+from lstm_jax.training.pretrained import NOTHING, Pretrained, read_pretrained
 from lstm_jax.training.progress import Progress
 from lstm_jax.training.state import PyTree, TrainState
 from lstm_jax.training.steps import EvalStep, TrainStep, classifier_loss, make_eval_step
@@ -108,11 +109,15 @@ def make_classification(config: Config, workdir: Workdir) -> Task:
       UserError: data or settings are not as expected.
     """
     with shared_mistakes():
+        pretrained = read_pretrained(config)
         data = load_datasets(
-            config.data, num_logits=config.model.num_logits, text_dir=workdir.path
+            config.data,
+            num_logits=config.model.num_logits,
+            text_dir=workdir.path,
+            tokenizer=pretrained.tokenizer,
         )
     leave_text(workdir, data.corpus, data.text)
-    learner = make_learner(config, data)
+    learner = make_learner(config, data, pretrained)
     work = Work(config, data, learner)
     return Task(
         digest=data.digest(),
@@ -130,7 +135,9 @@ def make_classification(config: Config, workdir: Workdir) -> Task:
     )
 
 
-def make_learner(config: Config, data: Datasets) -> Learner:
+def make_learner(
+    config: Config, data: Datasets, pretrained: Pretrained = NOTHING
+) -> Learner:
     """Build the model, its optimizer and the jitted steps."""
     train, optim = config.train, config.optim
     model = build_classifier(
@@ -138,7 +145,6 @@ def make_learner(config: Config, data: Datasets) -> Learner:
         vocab_size=data.text.tokenizer.get_vocab_size(),
         num_classes=len(data.corpus.label_names),
         num_ngrams=len(data.text.ngrams.keys),
-        vectors=_vectors(config.model, data),
     )
     mesh = make_data_mesh(
         train.batch_size // optim.accumulation_steps, train.eval_batch_size
@@ -146,7 +152,13 @@ def make_learner(config: Config, data: Datasets) -> Learner:
     schedule = make_schedule(optim, train.epochs * count_steps(config, data))
     folded = fold_embedding(model)
     frozen = () if config.model.train_embedding else ("embedding",)
-    optimizer = make_optimizer(optim, schedule, frozen=frozen)
+    optimizer = make_optimizer(
+        optim,
+        schedule,
+        frozen=frozen,
+        unfreeze_steps=round(optim.unfreeze_epochs * count_steps(config, data)),
+    )
+    loss = classifier_loss(model, adversarial_norm=train.adversarial_norm)
     # Two independent streams from one seed: the first weights, and dropout.
     key_init, key_steps = jax.random.split(jax.random.key(config.seed))
     start = first_state(
@@ -155,15 +167,14 @@ def make_learner(config: Config, data: Datasets) -> Learner:
         key_init,
         mesh,
         average=optim.ema_decay > 0,
+        given=pretrained.params | _vectors(config.model, data),
     )
     return Learner(
         model=model,
         schedule=schedule,
         mesh=mesh,
         first_state=start,
-        train_step=compile_step(
-            config, classifier_loss(model), optimizer, mesh, key_steps
-        ),
+        train_step=compile_step(config, loss, optimizer, mesh, key_steps),
         prepare=jax.jit(folded.fold, out_shardings=copied(mesh)),
         eval_step=jax.jit(make_eval_step(folded.module), out_shardings=copied(mesh)),
     )
@@ -221,10 +232,10 @@ def _batch(work: Work, data: Encoded, plan: Plan, index: int) -> Batch:
     return put_batch(work.learner.mesh, make_batch(data, rows, width, ngrams))
 
 
-def _vectors(config: ModelConfig, data: Datasets) -> np.ndarray | None:
-    """The vectors that the embedding begins with, None when they are drawn."""
+def _vectors(config: ModelConfig, data: Datasets) -> dict[str, PyTree]:
+    """The embedding to begin with, nothing when it is drawn."""
     if not config.embedding_file:
-        return None
+        return {}
     vocab = data.text.tokenizer.get_vocab()
     path = expand(config.embedding_file, "model.embedding_file")
     vectors = read_word_vectors(path, vocab, config.embedding_size)
@@ -236,7 +247,7 @@ def _vectors(config: ModelConfig, data: Datasets) -> np.ndarray | None:
         f"{len(vocab):,}",
         100 * vectors.known[words].mean(),
     )
-    return vectors.table
+    return {"embedding": {"embedding": vectors.table}}
 
 
 def _introduce(work: Work) -> str:

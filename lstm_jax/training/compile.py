@@ -1,7 +1,8 @@
 """The state before the first step, and the compiled step, of any task."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -23,6 +24,7 @@ def first_state(
     mesh: Mesh,
     *,
     average: bool,
+    given: Mapping[str, PyTree] = MappingProxyType({}),
     carry: PyTree = (),
 ) -> TrainState:
     """The state before the first step, on every device.
@@ -33,14 +35,16 @@ def first_state(
       key: for ``init``.
       mesh: the devices.
       average: whether a moving average is kept.
+      given: parameters to begin with in place of those drawn, by their first names.
       carry: of ``TrainState``.
     """
 
-    def start(key: Array) -> TrainState:
+    def start(key: Array, given: dict[str, PyTree]) -> TrainState:
         """Draw the parameters where they will lie."""
-        return create_state(init(key), optimizer, average=average, carry=carry)
+        params = init(key) | given
+        return create_state(params, optimizer, average=average, carry=carry)
 
-    return jax.jit(start, out_shardings=copied(mesh))(key)
+    return jax.jit(start, out_shardings=copied(mesh))(key, dict(given))
 
 
 def compile_step(

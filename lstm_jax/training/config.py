@@ -29,12 +29,16 @@ _OF_NO_LANGUAGE_MODEL = {
     "data.ngram_order": 0,
     "model.inputs": "embedding",
     "model.embedding_file": "",
+    "model.pretrained": "",
     "model.embedding_stddev": 0.0,
     "model.train_embedding": True,
     "model.bidirectional": False,
     "model.head_size": 0,
     "model.word_dropout_rate": 0.0,
     "model.input_dropout_rate": 0.0,
+    "optim.layer_decay": 1.0,
+    "optim.unfreeze_epochs": 0.0,
+    "train.adversarial_norm": 0.0,
 }
 
 
@@ -51,6 +55,9 @@ class OptimConfig:
     clip_norm: float = 1.0  # of the whole gradient; 0 is no clipping
     ema_decay: float = 0.0  # evaluate a moving average of the weights; 0 is off
     accumulation_steps: int = 1  # parts that a batch is computed in
+    layer_decay: float = 1.0  # times the rate, one layer further below the logits
+    # Epochs after which one layer more begins to move, from the logits down.
+    unfreeze_epochs: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run."""
@@ -63,6 +70,8 @@ class OptimConfig:
         at_least("optim.weight_decay", self.weight_decay, 0.0)
         at_least("optim.clip_norm", self.clip_norm, 0.0)
         between("optim.accumulation_steps", self.accumulation_steps, 1, 1_000_000)
+        between("optim.layer_decay", self.layer_decay, 0.0, 1.0)
+        between("optim.unfreeze_epochs", self.unfreeze_epochs, 0.0, 1_000_000.0)
         if self.momentum and self.optimizer not in ("sgd", "rmsprop"):
             raise UserError(
                 "optim.momentum: expected 0.0 where optim.optimizer is "
@@ -77,6 +86,9 @@ class TrainConfig:
     epochs: int = 8
     batch_size: int = 64  # over all devices of all hosts
     eval_batch_size: int = 256
+    # How far the words' vectors of a review are also shifted, all together, the way
+    # that hurts most; in root mean squares of a vector's numbers.  0 is not at all.
+    adversarial_norm: float = 0.0
     monitor: str = "loss"  # of validation: what "best" means
     patience: int = 0  # epochs without a new best before stopping; 0 never stops
     log_every_steps: int = 50
@@ -94,6 +106,7 @@ class TrainConfig:
             between(f"train.{name}", getattr(self, name), 1, 1_000_000)
         between("train.log_every_steps", self.log_every_steps, 1, _MOST_STEPS)
         between("train.patience", self.patience, 0, 1_000_000)
+        between("train.adversarial_norm", self.adversarial_norm, 0.0, 1_000.0)
         every = self.checkpoint_every_steps
         between("train.checkpoint_every_steps", every, 0, _MOST_STEPS)
         between("train.keep_checkpoints", self.keep_checkpoints, 1, 1_000_000)
@@ -132,6 +145,11 @@ class Config:
         else:
             defaults = dataclasses.asdict(LanguageModelConfig()).items()
             self._expect({f"language_model.{name}": x for name, x in defaults})
+        if self.train.adversarial_norm and self.model.inputs == "one_hot":
+            raise UserError(
+                "train.adversarial_norm: expected 0.0 where model.inputs is "
+                f'"one_hot", which has no vectors, got {self.train.adversarial_norm}'
+            )
 
     def _expect(self, settings: dict[str, Any]) -> None:
         """Refuse settings that the task does not read, or cannot have otherwise."""

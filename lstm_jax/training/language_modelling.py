@@ -16,6 +16,7 @@ from lstm_jax.data.datasets import Text, learn_text, load_text, tokenize
 from lstm_jax.data.sources import load_corpus
 from lstm_jax.data.splits import split_validation
 from lstm_jax.data.streams import Streams, Window, count_windows, lay_out
+from lstm_jax.models.build import build_language_model
 from lstm_jax.models.language_model import LanguageModel
 from lstm_jax.one_behind import one_behind
 from lstm_jax.training.about import leave_text
@@ -108,23 +109,19 @@ def load_texts(config: DataConfig, workdir: Workdir) -> Texts:
     return Texts(corpus, text, tokenize(text, train), tokenize(text, val))
 
 
-def build_language_model(config: Config, vocab_size: int) -> LanguageModel:
-    """The model that the settings describe."""
-    names = LanguageModel.__dataclass_fields__.keys() - {"parent", "name"}
-    model, own = vars(config.model), vars(config.language_model)
-    settings = {name: (model | own)[name] for name in names & (model | own).keys()}
-    return LanguageModel(vocab_size=vocab_size, **settings)
-
-
 def _prepare(config: Config, texts: Texts) -> Work:
     train = config.train
-    model = build_language_model(config, texts.text.tokenizer.get_vocab_size())
+    model = build_language_model(
+        config.model,
+        config.language_model,
+        vocab_size=texts.text.tokenizer.get_vocab_size(),
+    )
     mesh = make_data_mesh(train.batch_size, train.eval_batch_size)
     val = lay_out(
         texts.val,
         rows=train.eval_batch_size,
         window=_window(config),
-        backward=config.language_model.backward,
+        backward=config.model.backward,
     )
     eval_window = jax.jit(make_eval_window(model), out_shardings=copied(mesh))
     return Work(config, texts, model, mesh, val, eval_window)
@@ -162,7 +159,7 @@ def _batches(work: Work, epoch: int) -> Batches:
         work.texts.train,
         rows=config.train.batch_size,
         window=_window(config),
-        backward=config.language_model.backward,
+        backward=config.model.backward,
         shuffle=(config.seed, epoch),
     )
     rows = local_slice(config.train.batch_size)
@@ -199,7 +196,7 @@ def _introduce(work: Work) -> str:
     words = sum(len(text) for text in texts.train)
     return (
         f"{texts.corpus.name}: {len(texts.train):,} texts of {words:,} words, read "
-        f"{'backward' if work.config.language_model.backward else 'forward'}, and "
+        f"{'backward' if work.config.model.backward else 'forward'}, and "
         f"{len(texts.val):,} to validate on; {model.num_layers} x {model.cell} of "
         f"{model.hidden_size}, {model.vocab_size:,} words of {model.embedding_size} "
         f"numbers, on {work.mesh.size} x {jax.devices()[0].device_kind}"

@@ -127,11 +127,11 @@ def sampled_sums(
     table, bias = words(sampled)
     others = hs @ table.T.astype(hs.dtype)
     others = others.astype(jnp.float32) + bias
-    others -= log_expected(sampled, num_sampled, model.vocab_size)
     others = jnp.where(targets[..., None] == sampled, -jnp.inf, others)
+    counted = others - log_expected(sampled, num_sampled, model.vocab_size)
     table, bias = words(targets)
     own = jnp.sum(hs.astype(jnp.float32) * table.astype(jnp.float32), axis=-1) + bias
-    losses = jnp.logaddexp(own, jax.nn.logsumexp(others, axis=-1)) - own
+    losses = jnp.logaddexp(own, jax.nn.logsumexp(counted, axis=-1)) - own
     correct = (own > others.max(axis=-1)).astype(jnp.float32)
     return Sums((losses * weights).sum(), (correct * weights).sum(), weights.sum())
 

@@ -6,6 +6,7 @@ from typing import Any
 import optax
 
 from lstm_jax.training.config import OptimConfig
+from lstm_jax.training.depth import scale_by_depth
 
 
 def make_schedule(config: OptimConfig, num_steps: int) -> optax.Schedule:
@@ -33,18 +34,27 @@ def make_schedule(config: OptimConfig, num_steps: int) -> optax.Schedule:
 
 
 def make_optimizer(
-    config: OptimConfig, schedule: optax.Schedule, *, frozen: Collection[str] = ()
+    config: OptimConfig,
+    schedule: optax.Schedule,
+    *,
+    frozen: Collection[str] = (),
+    unfreeze_steps: int = 0,
 ) -> optax.GradientTransformation:
-    """Clipping, then the optimizer.
+    """Clipping, the optimizer, then what depends on the depth.
 
     Args:
       config: the settings.
       schedule: step -> learning rate.
       frozen: top-level names of parameters that stay as they are; they have no
         moments and do not count in the norm.
+      unfreeze_steps: see ``scale_by_depth``.
     """
-    clip = [optax.clip_by_global_norm(config.clip_norm)] if config.clip_norm else []
-    optimizer = optax.chain(*clip, _base_optimizer(config, schedule))
+    steps = [_base_optimizer(config, schedule)]
+    if config.clip_norm:
+        steps.insert(0, optax.clip_by_global_norm(config.clip_norm))
+    if config.layer_decay < 1 or unfreeze_steps:
+        steps.append(scale_by_depth(config.layer_decay, unfreeze_steps))
+    optimizer = optax.chain(*steps)
     if not frozen:
         return optimizer
 

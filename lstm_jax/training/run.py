@@ -6,12 +6,13 @@ import jax
 
 from lstm_jax.data.sources import check_files
 from lstm_jax.errors import UserError
-from lstm_jax.paths import check_readable
+from lstm_jax.paths import check_readable, expand
 from lstm_jax.training.checkpoints import Checkpoints, Snapshot
 from lstm_jax.training.classification import make_classification
 from lstm_jax.training.clock import Clock
 from lstm_jax.training.config import Config
 from lstm_jax.training.devices import shared_mistakes
+from lstm_jax.training.finished import read_config
 from lstm_jax.training.interruption import Interruption
 from lstm_jax.training.language_modelling import make_language_modelling
 from lstm_jax.training.logbook import Logbook
@@ -76,6 +77,8 @@ def check_inputs(config: Config) -> None:
     check_files(config.data)
     if config.model.embedding_file:
         check_readable(config.model.embedding_file, "model.embedding_file")
+    if config.model.pretrained:
+        read_config(expand(config.model.pretrained, "model.pretrained"))
 
 
 def _check_data(saved: Progress, now: Progress) -> None:

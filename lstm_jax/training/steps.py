@@ -8,9 +8,11 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
+from jax.typing import ArrayLike
 
 from lstm_jax.data.batches import Batch
 from lstm_jax.models.classifier import TextClassifier
+from lstm_jax.training.adversarial import worst_shift
 from lstm_jax.training.losses import Sums, metric_sums
 from lstm_jax.training.state import PyTree, TrainState
 
@@ -67,25 +69,50 @@ def make_train_step(
     return train_step
 
 
-def classifier_loss(model: TextClassifier) -> Loss:
-    """The loss of a classifier, each part of which is trained by its own."""
+def classifier_loss(model: TextClassifier, *, adversarial_norm: float = 0.0) -> Loss:
+    """The loss of a classifier, each part of which is trained by its own.
+
+    Args:
+      model: the classifier.
+      adversarial_norm: the network's loss is added once more, for words shifted by
+        ``worst_shift`` of this norm; 0 leaves that out.
+    """
+
+    def parts_of(params: PyTree, batch: Batch, key: Array, shift: ArrayLike) -> Array:
+        """The logits of the parts; the same key drops the same."""
+        parts = model.apply(
+            {"params": params},
+            *_inputs(batch),
+            train=True,
+            shift=shift,
+            rngs={"dropout": key},
+            method="parts",
+        )
+        return jnp.asarray(parts)
 
     def loss(
         params: PyTree, carry: PyTree, batch: Batch, key: Array
     ) -> tuple[Array, tuple[Sums, PyTree]]:
         """The losses of the parts, added up; the sums are of them combined."""
-        parts = model.apply(
-            {"params": params},
-            *_inputs(batch),
-            train=True,
-            rngs={"dropout": key},
-            method="parts",
-        )
-        parts = jnp.asarray(parts)
+        parts = parts_of(params, batch, key, 0.0)
         each = jax.vmap(metric_sums, in_axes=(0, None, None))
         total = each(parts, batch.labels, batch.weights).loss.sum()
+        if adversarial_norm:
+            total += shifted_loss(params, batch, key)
         sums = metric_sums(model.combine(parts), batch.labels, batch.weights)
         return total, (sums, carry)
+
+    def shifted_loss(params: PyTree, batch: Batch, key: Array) -> Array:
+        """The loss of the network on the words that are hardest for it."""
+
+        def shifted(shift: Array) -> Array:
+            """The network alone: n-grams have no vectors."""
+            network = parts_of(params, batch, key, shift)[0]
+            return metric_sums(network, batch.labels, batch.weights).loss
+
+        vectors = params["embedding"]["embedding"][batch.token_ids.T]
+        lengths = jnp.asarray(batch.lengths)
+        return shifted(worst_shift(shifted, vectors, lengths, adversarial_norm))
 
     return loss
 

@@ -179,7 +179,7 @@ def shared_programs(unbroken, monkeypatch):
     learner, config = unbroken.run.learner, unbroken.config
     real, first_states = classification.make_learner, []
 
-    def make_learner(settings, data):
+    def make_learner(settings, data, pretrained):
         if settings != config or data.digest() != unbroken.run.data.digest():
             return real(settings, data)
         if not first_states:

@@ -16,9 +16,10 @@ from lstm_jax.cli.main import main
 from lstm_jax.data.streams import END_ID
 from lstm_jax.data.tokenizer import UNKNOWN_ID, encode
 from lstm_jax.errors import UserError
-from lstm_jax.generation import generate, load_language_model
+from lstm_jax.generation import generate
 from lstm_jax.trained import load_trained
 from lstm_jax.training import language_modelling, loop
+from lstm_jax.training.finished import load_language_model
 from lstm_jax.training.interruption import Interrupted, Interruption, handle_signals
 from lstm_jax.training.loop import train_and_evaluate
 
@@ -181,9 +182,7 @@ def test_the_same_key_writes_the_same(trained):
 
 
 def test_backward_it_writes_what_comes_before(tiny_config, tmp_path, capsys):
-    config = tiny_config(
-        {**SETTINGS, "language_model.backward": True, "train.epochs": 1}
-    )
+    config = tiny_config({**SETTINGS, "model.backward": True, "train.epochs": 1})
     train_and_evaluate(config, tmp_path)
     capsys.readouterr()
     command = ["generate", "--workdir", str(tmp_path), "--prompt", "the film"]
@@ -191,9 +190,7 @@ def test_backward_it_writes_what_comes_before(tiny_config, tmp_path, capsys):
     first, second = capsys.readouterr().out.split("\n" + "-" * 20 + "\n")
     assert first.strip().endswith("the film") and second.strip().endswith("the film")
     assert first != second
-    assert json.loads((tmp_path / "config.json").read_text())["language_model"][
-        "backward"
-    ]
+    assert json.loads((tmp_path / "config.json").read_text())["model"]["backward"]
 
 
 @pytest.mark.parametrize(

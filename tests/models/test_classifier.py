@@ -167,16 +167,10 @@ def test_one_hot_inputs_have_no_vectors_to_set(settings):
 
 
 @pytest.mark.parametrize("train_embedding", [True, False])
-def test_the_embedding_begins_with_the_vectors_given(train_embedding):
-    vectors = np.random.default_rng(8).normal(size=(VOCAB, 5)).astype(np.float32)
-    settings = ModelConfig(
-        embedding_size=5, hidden_size=4, cell="rnn", train_embedding=train_embedding
-    )
-    sizes = {"vocab_size": VOCAB, "num_classes": 2}
-    model = build_classifier(settings, vectors=vectors, **sizes)
+def test_only_an_embedding_that_is_trained_has_a_gradient(train_embedding):
+    model = classifier(cell="rnn", train_embedding=train_embedding)
     token_ids, lengths = random_batch()
-    params = model.init(jax.random.key(0), token_ids, lengths)["params"]
-    np.testing.assert_array_equal(params["embedding"]["embedding"], vectors)
+    params = parameters(model, token_ids, lengths)["params"]
 
     def total(params):
         return model.apply({"params": params}, token_ids, lengths).sum()
@@ -330,3 +324,51 @@ def test_one_logit_is_refused_for_three_classes():
 @pytest.mark.parametrize(("num_classes", "asked", "built"), [(2, 1, 1), (2, 0, 2)])
 def test_number_of_logits_follows_the_settings(num_classes, asked, built):
     assert classifier(num_classes, num_logits=asked).num_logits == built
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_backward_is_forward_on_reviews_from_their_end(pooling):
+    settings = {"bidirectional": False, "pooling": pooling, "num_layers": 2}
+    forward = classifier(**settings)
+    backward = classifier(**settings, backward=True)
+    token_ids, lengths = random_batch()
+    turned = token_ids.copy()
+    for row, length in enumerate(lengths):
+        turned[row, :length] = token_ids[row, :length][::-1]
+    variables = parameters(forward, token_ids, lengths)
+    if pooling == "first_last":
+        # First and last word stay what they are, whatever the direction.
+        size = variables["params"]["logits"]["kernel"].shape[0] // 2
+        kernel = variables["params"]["logits"]["kernel"]
+        swapped = jnp.concatenate([kernel[size:], kernel[:size]])
+        logits = {**variables["params"]["logits"], "kernel": swapped}
+        other = {"params": {**variables["params"], "logits": logits}}
+    else:
+        other = variables
+    np.testing.assert_allclose(
+        jax.jit(backward.apply)(other, turned, lengths),
+        jax.jit(forward.apply)(variables, token_ids, lengths),
+        rtol=1e-5,
+        atol=1e-6,
+    )
+
+
+def test_a_shift_is_added_to_the_vectors_of_the_words():
+    model = classifier()
+    token_ids, lengths = random_batch()
+    params = parameters(model, token_ids, lengths)["params"]
+    shift = np.random.default_rng(4).normal(size=5).astype(np.float32)
+    moved = {"embedding": {"embedding": params["embedding"]["embedding"] + shift}}
+    np.testing.assert_allclose(
+        model.apply(
+            {"params": params}, token_ids, lengths, shift=shift, method="parts"
+        ),
+        model.apply({"params": params | moved}, token_ids, lengths, method="parts"),
+        rtol=1e-5,
+        atol=1e-6,
+    )
+
+
+def test_one_direction_is_backward_or_both_are_read():
+    with pytest.raises(UserError, match="^model.backward: expected False where .* got"):
+        ModelConfig(backward=True)

@@ -19,22 +19,25 @@ def random_outputs(seed=0, num_steps=T):
     return ys
 
 
-def expected_row(kind, real, *, bidirectional, score):
+def expected_row(kind, real, *, direction, score):
     """Pool ``real [L, F]``, which holds no padding."""
-    wide = kind in ("mean_max", "first_last")
+    wide = {"mean_max": 2, "first_last": 2, "last_mean_max": 3}.get(kind, 1)
     if not len(real):
-        return np.zeros(2 * F if wide else F)
+        return np.zeros(wide * F)
     match kind:
-        case "last" if bidirectional:
+        case "last" if direction == "both":
             return np.concatenate([real[-1, : F // 2], real[0, F // 2 :]])
         case "last":
-            return real[-1]
+            return real[-1] if direction == "forward" else real[0]
         case "mean":
             return real.mean(0)
         case "max":
             return real.max(0)
         case "mean_max":
             return np.concatenate([real.mean(0), real.max(0)])
+        case "last_mean_max":
+            last = expected_row("last", real, direction=direction, score=score)
+            return np.concatenate([last, real.mean(0), real.max(0)])
         case "first_last":
             return np.concatenate([real[0], real[-1]])
         case "attention":
@@ -44,24 +47,24 @@ def expected_row(kind, real, *, bidirectional, score):
     raise AssertionError(f"{kind}: no expectation is written for it")
 
 
-def pool(kind, ys, lengths=LENGTHS, *, bidirectional=False):
+def pool(kind, ys, lengths=LENGTHS, *, direction="forward"):
     """Return the pooled rows and the parameters of the score, if there are any."""
-    module = Pool(kind, bidirectional)
+    module = Pool(kind, direction)
     variables = module.init(jax.random.key(1), ys, lengths)
     pooled = jax.jit(module.apply)(variables, ys, lengths)
     return np.asarray(pooled), variables.get("params", {}).get("score")
 
 
-@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("direction", ["forward", "backward", "both"])
 @pytest.mark.parametrize("kind", POOLINGS)
-def test_pooling_equals_a_loop_over_the_real_steps(kind, bidirectional):
+def test_pooling_equals_a_loop_over_the_real_steps(kind, direction):
     ys = random_outputs()
-    pooled, score = pool(kind, ys, bidirectional=bidirectional)
+    pooled, score = pool(kind, ys, direction=direction)
     for b, length in enumerate(LENGTHS):
         expected = expected_row(
             kind,
             ys[:length, b].astype(np.float64),
-            bidirectional=bidirectional,
+            direction=direction,
             score=score and jax.tree.map(np.asarray, score),
         )
         np.testing.assert_allclose(
@@ -84,8 +87,8 @@ def test_what_stands_in_the_padding_changes_nothing(kind):
 def test_more_padding_changes_nothing(kind):
     ys = random_outputs(4)
     longer = np.concatenate([ys, np.zeros((7, *ys.shape[1:]), ys.dtype)])
-    short, _ = pool(kind, ys, bidirectional=True)
-    long, _ = pool(kind, longer, bidirectional=True)
+    short, _ = pool(kind, ys, direction="both")
+    long, _ = pool(kind, longer, direction="both")
     np.testing.assert_allclose(long, short, rtol=1e-6, atol=1e-6)
 
 

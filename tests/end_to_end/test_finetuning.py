@@ -1,0 +1,159 @@
+"""A classifier that begins as a language model."""
+
+import jax
+import numpy as np
+import pytest
+from outcomes import assert_same_bits
+
+from lstm_jax.cells import CELLS
+from lstm_jax.errors import UserError
+from lstm_jax.inference import Predictor
+from lstm_jax.trained import load_trained
+from lstm_jax.training import loop
+from lstm_jax.training.checkpoints import read_best
+from lstm_jax.training.clock import Clock
+from lstm_jax.training.finished import load_language_model
+from lstm_jax.training.loop import train_and_evaluate
+from lstm_jax.training.pretrained import read_pretrained
+from lstm_jax.training.run import set_up
+from lstm_jax.training.workdir import Workdir
+from lstm_jax.unroll import trace
+
+SHARED = {"model.bidirectional": False, "model.hidden_size": 5, "data.num_buckets": 1}
+LANGUAGE_MODEL = {
+    **SHARED,
+    "task": "language_model",
+    "data.ngram_order": 0,
+    "model.word_dropout_rate": 0.0,
+    "language_model.window": 6,
+    "language_model.num_sampled": 16,
+    "train.epochs": 1,
+}
+CLASSIFIER = {
+    **SHARED,
+    "model.pooling": "last_mean_max",
+    "optim.layer_decay": 0.5,
+    "optim.unfreeze_epochs": 0.5,
+    "train.adversarial_norm": 1.0,
+}
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["forward", "backward"])
+def backward(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def language_model(tiny_config, tmp_path_factory, backward):
+    """The folder of a finished run."""
+    folder = tmp_path_factory.mktemp("language_model")
+    config = tiny_config({**LANGUAGE_MODEL, "model.backward": backward})
+    train_and_evaluate(config, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def config(tiny_config, language_model, backward):
+    changes = {"model.pretrained": str(language_model), "model.backward": backward}
+    return tiny_config({**CLASSIFIER, **changes})
+
+
+@pytest.fixture(scope="module")
+def trained(config, tmp_path_factory):
+    """The folder of a classifier that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("classifier")
+    train_and_evaluate(config, folder)
+    return folder
+
+
+def test_it_begins_with_the_words_and_the_layers(config, language_model, tmp_path):
+    run, snapshot = set_up(config, Workdir(tmp_path), Clock())
+    run.checkpoints.close()
+    run.logbook.close()
+    theirs = load_language_model(language_model).params
+    ours = jax.device_get(snapshot.state.params)
+    for name in ("embedding", "layers"):
+        jax.tree.map(assert_same_bits, ours[name], theirs[name])
+    assert ours.keys() > {"embedding", "layers", "logits", "ngrams"}
+    words = (language_model / "tokenizer.json").read_text()
+    assert (tmp_path / "tokenizer.json").read_text() == words
+
+
+def test_a_run_that_was_stopped_ends_like_one_that_was_not(
+    config, trained, tmp_path, monkeypatch
+):
+    save = loop._save
+
+    def stop(run, snapshot):
+        save(run, snapshot)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "_save", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train_and_evaluate(config, tmp_path)
+    train_and_evaluate(config, tmp_path)
+    first, second = (read_best(Workdir(f).checkpoints) for f in (trained, tmp_path))
+    jax.tree.map(assert_same_bits, first, second)
+
+
+def test_its_folder_is_all_that_a_classifier_needs(trained, language_model):
+    texts = ["a lovely film", "the worst plot of them", ""]
+    expected = Predictor.from_workdir(trained).logits(texts)
+    gone = language_model.rename(language_model.with_name("gone"))
+    try:
+        found = Predictor.from_workdir(trained).logits(texts)
+    finally:
+        gone.rename(language_model)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_the_gates_are_those_of_its_direction(trained, backward):
+    predictor, run = Predictor.from_workdir(trained), load_trained(trained)
+    (ids,) = predictor.token_ids(["the film was lovely, and when they know"])
+    seen = predictor.gates_of_ids(ids)
+    vectors = run.params["embedding"]["embedding"][ids][:, None]
+    layer = jax.tree.map(jax.numpy.asarray, run.params["layers"]["layer_0"])
+    cell = CELLS["lstm"](5)
+    expected = trace(cell, layer, jax.numpy.asarray(vectors), reverse=backward)
+    for name, values in expected.items():
+        np.testing.assert_allclose(seen[name], values[:, 0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("data.vocab_size", 30),
+        ("data.tokens", "words"),
+        ("model.cell", "gru"),
+        ("model.embedding_size", 7),
+        ("model.hidden_size", 6),
+        ("model.num_layers", 2),
+        ("model.bidirectional", True),
+    ],
+)
+def test_another_model_than_the_language_model_is_refused(
+    name, other, tiny_config, tmp_path, language_model, backward
+):
+    if backward:
+        pytest.skip("the messages are the same for both directions")
+    changes = {"model.pretrained": str(language_model), name: other}
+    with pytest.raises(UserError, match=f"^{name}: expected .* as in .* got "):
+        train_and_evaluate(tiny_config({**CLASSIFIER, **changes}), tmp_path)
+
+
+def test_the_other_direction_is_refused(config, tiny_config, language_model, backward):
+    changes = {"model.pretrained": str(language_model)}
+    changes["model.backward"] = not backward
+    with pytest.raises(UserError, match=f"model.backward: expected {backward}, as in"):
+        read_pretrained(tiny_config({**CLASSIFIER, **changes}))
+
+
+@pytest.mark.parametrize("what", ["nothing", "a classifier"])
+def test_what_is_no_language_model_is_refused(what, tiny_config, tmp_path, trained):
+    there = {"nothing": tmp_path / "missing", "a classifier": trained}[what]
+    config = tiny_config({**CLASSIFIER, "model.pretrained": str(there)})
+    expected = {"nothing": "folder of a run", "a classifier": "language_model"}[what]
+    with pytest.raises(UserError, match=f"expected .*{expected}.* got "):
+        train_and_evaluate(config, tmp_path / "run")
+    assert not (tmp_path / "run/tokenizer.json").exists()
