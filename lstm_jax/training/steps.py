@@ -90,31 +90,45 @@ def classifier_loss(model: TextClassifier, *, adversarial_norm: float = 0.0) -> 
         )
         return jnp.asarray(parts)
 
+    def total_of(
+        params: PyTree, shift: ArrayLike, batch: Batch, key: Array
+    ) -> tuple[Array, Sums]:
+        """The losses of the parts, added up; the sums are of them combined."""
+        parts = parts_of(params, batch, key, shift)
+        each = jax.vmap(metric_sums, in_axes=(0, None, None))
+        total = each(parts, batch.labels, batch.weights).loss.sum()
+        return total, metric_sums(model.combine(parts), batch.labels, batch.weights)
+
     def loss(
         params: PyTree, carry: PyTree, batch: Batch, key: Array
     ) -> tuple[Array, tuple[Sums, PyTree]]:
-        """The losses of the parts, added up; the sums are of them combined."""
-        parts = parts_of(params, batch, key, 0.0)
-        each = jax.vmap(metric_sums, in_axes=(0, None, None))
-        total = each(parts, batch.labels, batch.weights).loss.sum()
-        if adversarial_norm:
-            total += shifted_loss(params, batch, key)
-        sums = metric_sums(model.combine(parts), batch.labels, batch.weights)
+        """The loss of the reviews as they are."""
+        total, sums = total_of(params, 0.0, batch, key)
         return total, (sums, carry)
 
-    def shifted_loss(params: PyTree, batch: Batch, key: Array) -> Array:
-        """The loss of the network on the words that are hardest for it."""
-
-        def shifted(shift: Array) -> Array:
-            """The network alone: n-grams have no vectors."""
-            network = parts_of(params, batch, key, shift)[0]
-            return metric_sums(network, batch.labels, batch.weights).loss
-
-        vectors = params["embedding"]["embedding"][batch.token_ids.T]
+    def adversarial_loss(
+        params: PyTree, carry: PyTree, batch: Batch, key: Array
+    ) -> tuple[Array, tuple[Sums, PyTree]]:
+        """The same, and that of the network on the words that are hardest for it."""
+        held = jax.lax.stop_gradient(params)
+        vectors = held["embedding"]["embedding"][batch.token_ids.T]
+        both = jax.value_and_grad(total_of, argnums=(0, 1), has_aux=True)
+        (total, sums), (gradient, slope) = both(
+            held, jnp.zeros_like(vectors), batch, key
+        )
+        # One pass gives the slope and the gradient of the first loss, which a linear
+        # function hands on: differentiated as it is, it would take two.
+        linear = jax.tree.map(
+            lambda g, p, h: jnp.vdot(g, p - h), gradient, params, held
+        )
         lengths = jnp.asarray(batch.lengths)
-        return shifted(worst_shift(shifted, vectors, lengths, adversarial_norm))
+        shift = worst_shift(slope, vectors, lengths, adversarial_norm)
+        # The network alone: n-grams have no vectors.
+        shifted = parts_of(params, batch, key, shift)[0]
+        total += metric_sums(shifted, batch.labels, batch.weights).loss
+        return total + optax.tree.sum(linear), (sums, carry)
 
-    return loss
+    return adversarial_loss if adversarial_norm else loss
 
 
 def make_eval_step(model: TextClassifier) -> EvalStep:

@@ -66,12 +66,17 @@ def losses(model, params, batch, shift):
     return one(parts[0], jnp.asarray(batch.labels))
 
 
+def slope_of(model, params, batch):
+    """The gradient of the losses by the vectors of the words."""
+    vectors = params["embedding"]["embedding"][batch.token_ids.T]
+    zero = jnp.zeros_like(vectors)
+    return jax.grad(lambda shift: losses(model, params, batch, shift).sum())(zero)
+
+
 @pytest.fixture(scope="module")
 def shift(model, params, batch):
     vectors = params["embedding"]["embedding"][batch.token_ids.T]
-    return worst_shift(
-        lambda shift: losses(model, params, batch, shift).sum(), vectors, LENGTHS, 0.02
-    )
+    return worst_shift(slope_of(model, params, batch), vectors, LENGTHS, 0.02)
 
 
 def test_its_length_is_told_in_the_size_of_the_vectors(params, batch, shift):
@@ -108,20 +113,20 @@ def test_where_nothing_hurts_nothing_is_shifted():
 def test_the_loss_of_a_step_is_that_of_words_shifted_and_not(model, params, batch):
     norm, key = 0.5, jax.random.key(3)
     loss = classifier_loss(model, adversarial_norm=norm)
-    total, (sums, _) = loss(params, (), batch, key)
+    gradient_of = jax.jit(jax.value_and_grad(loss, has_aux=True))
+    (total, (sums, _)), gradient = gradient_of(params, (), batch, key)
     plain = losses(model, params, batch, 0.0).sum()
     vectors = params["embedding"]["embedding"][batch.token_ids.T]
-    shift = worst_shift(
-        lambda shift: losses(model, params, batch, shift).sum(), vectors, LENGTHS, norm
-    )
+    shift = worst_shift(slope_of(model, params, batch), vectors, LENGTHS, norm)
     shifted = losses(model, params, batch, shift).sum()
     np.testing.assert_allclose(total, plain + shifted, rtol=1e-5)
     np.testing.assert_allclose(sums.loss, plain, rtol=1e-5)
     # The gradient is that of both at a shift that is held.
-    gradient = jax.grad(lambda p: loss(p, (), batch, key)[0])(params)
-    held = jax.grad(
-        lambda p: (losses(model, p, batch, 0.0) + losses(model, p, batch, shift)).sum()
-    )(params)
+
+    def both(params):
+        return sum(losses(model, params, batch, s).sum() for s in (0.0, shift))
+
+    held = jax.jit(jax.grad(both))(params)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
         gradient,

@@ -1,0 +1,127 @@
+"""Compare finished runs: on test, on parts of it, averaged, and with a baseline.
+
+    python benchmarks/subsets.py results/subsets.json results/baselines.npz \
+        runs/lstm runs/finetune runs/finetune,runs/finetune_backward
+
+Folders with a comma between them are averaged: the means of their probabilities.  The
+runs have read the test split by then; nothing is chosen here.
+"""
+
+import html
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import binomtest
+
+from lstm_jax.data.config import DataConfig
+from lstm_jax.data.corpus import Corpus, Reviews
+from lstm_jax.data.sources import load_corpus
+from lstm_jax.errors import UserError
+from lstm_jax.measures import probabilities
+from lstm_jax.training.predictions import Split, load_predictions
+from lstm_jax.training.workdir import Workdir, read_json
+
+# A mark such as 7/10, 7.5 out of ten, or ***1/2.
+_NUMBER = r"(?:\d{1,2}(?:\.\d+)?|one|two|three|four|five|six|seven|eight|nine|ten)"
+_MARK = rf"\b{_NUMBER} ?(?:/|out of) ?(?:4|5|10|four|five|ten)\b|\*{{2,}}|\bstars\b"
+
+
+def main(output: Path, baselines: Path, names: list[str]) -> None:
+    """Write one JSON object."""
+    corpus = load_corpus(DataConfig())
+    if corpus.test is None:
+        raise UserError("expected a corpus with a test split, got one without")
+    parts = parts_of(corpus, corpus.test)
+    right = {
+        "baseline": np.load(baselines)["NB-weighted trigrams, logistic regression"]
+    }
+    records = {}
+    for name in names:
+        val, test = judge(name.split(","), corpus.test.labels)
+        right[name] = test
+        records[label(name)] = {
+            "val": round(float(val.mean()), 6),
+            "test": {part: share(test[rows]) for part, rows in parts.items()},
+            "against_baseline": mcnemar(test, right["baseline"]),
+        }
+    output.write_text(json.dumps(records, indent=2) + "\n")
+    print(output.read_text(), end="")
+
+
+def judge(folders: list[str], labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which validation and which test reviews the mean of the runs gets right."""
+    found = [load_predictions(Workdir(Path(f)).predictions) for f in folders]
+    tests = [one.test for one in found if one.test is not None]
+    if len(tests) < len(folders) or any((t.labels != labels).any() for t in tests):
+        raise UserError(f"{folders}: expected runs on the test split of IMDB")
+    return right_by_mean([one.val for one in found]), right_by_mean(tests)
+
+
+def right_by_mean(splits: list[Split]) -> np.ndarray:
+    """Where the mean of the probabilities is highest at the label."""
+    if any((split.labels != splits[0].labels).any() for split in splits):
+        raise UserError("expected runs with the same validation reviews")
+    mean = sum(probabilities(split.logits) for split in splits) / len(splits)
+    return np.asarray(mean).argmax(axis=1) == splits[0].labels
+
+
+def parts_of(corpus: Corpus, test: Reviews) -> dict[str, np.ndarray]:
+    """Rows of the test split by what they have in common."""
+    length = np.array([len(text.split()) for text in test.texts])
+    known = {plain(text) for text in corpus.train.texts}
+    marked = rows_where(test.texts, lambda text: bool(re.search(_MARK, text.lower())))
+    again = rows_where(test.texts, lambda text: plain(text) in known)
+    return {
+        "all": np.ones(len(length), bool),
+        "not also in train": ~again,
+        "up to 128 words": length <= 128,
+        "129 to 256 words": (length > 128) & (length <= 256),
+        "257 to 512 words": (length > 256) & (length <= 512),
+        "more than 512 words": length > 512,
+        "with a mark or stars": marked,
+        "without": ~marked,
+    }
+
+
+def rows_where(texts: list[str], holds: Callable[[str], bool]) -> np.ndarray:
+    """Bool ``[N]``."""
+    return np.array([holds(text) for text in texts])
+
+
+def plain(text: str) -> str:
+    """A review without what copies of it differ in.
+
+    >>> plain("Great.<br /><br />  Film") == plain("great. film")
+    True
+    """
+    return " ".join(html.unescape(re.sub(r"<br ?/?>", " ", text)).lower().split())
+
+
+def share(right: np.ndarray) -> dict[str, Any]:
+    """Accuracy, and of how many."""
+    return {"accuracy": round(float(right.mean()), 6), "count": len(right)}
+
+
+def mcnemar(ours: np.ndarray, theirs: np.ndarray) -> dict[str, Any]:
+    """Reviews that one of two gets right alone, and the exact test of it (McNemar)."""
+    alone = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
+    chance = binomtest(alone[0], max(sum(alone), 1)).pvalue if sum(alone) else 1.0
+    return {"only_ours": alone[0], "only_theirs": alone[1], "p": float(f"{chance:.2g}")}
+
+
+def label(name: str) -> str:
+    """The names of the configs of the runs, and their seeds."""
+    words = []
+    for folder in name.split(","):
+        summary = read_json(Workdir(Path(folder)).summary)
+        words.append(f"{summary['config_name']}-seed{summary['seed']}")
+    return " + ".join(words)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:])
