@@ -28,6 +28,7 @@ from lstm_jax.training.workdir import Workdir, read_json
 
 # A mark such as 7/10, 7.5 out of ten, or ***1/2.
 _NUMBER = r"(?:\d{1,2}(?:\.\d+)?|one|two|three|four|five|six|seven|eight|nine|ten)"
+_BASELINE = "NB-weighted trigrams, logistic regression"
 _MARK = rf"\b{_NUMBER} ?(?:/|out of) ?(?:4|5|10|four|five|ten)\b|\*{{2,}}|\bstars\b"
 
 
@@ -37,17 +38,13 @@ def main(output: Path, baselines: Path, names: list[str]) -> None:
     if corpus.test is None:
         raise UserError("expected a corpus with a test split, got one without")
     parts = parts_of(corpus, corpus.test)
-    right = {
-        "baseline": np.load(baselines)["NB-weighted trigrams, logistic regression"]
-    }
-    records = {}
+    baseline, records = np.load(baselines)[_BASELINE], {}
     for name in names:
         val, test = judge(name.split(","), corpus.test.labels)
-        right[name] = test
         records[label(name)] = {
             "val": round(float(val.mean()), 6),
             "test": {part: share(test[rows]) for part, rows in parts.items()},
-            "against_baseline": mcnemar(test, right["baseline"]),
+            "against_baseline": mcnemar(test, baseline),
         }
     output.write_text(json.dumps(records, indent=2) + "\n")
     print(output.read_text(), end="")
