@@ -43,7 +43,9 @@ def main(output: Path, baselines: Path, names: list[str]) -> None:
         val, test = judge(name.split(","), corpus.test.labels)
         records[label(name)] = {
             "val": round(float(val.mean()), 6),
-            "test": {part: share(test[rows]) for part, rows in parts.items()},
+            "test": {
+                part: share(test[rows]) for part, rows in parts.items() if rows.any()
+            },
             "against_baseline": mcnemar(test, baseline),
         }
     output.write_text(json.dumps(records, indent=2) + "\n")

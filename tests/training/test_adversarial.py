@@ -104,7 +104,7 @@ def test_no_other_shift_of_that_length_hurts_more(model, params, batch, shift):
 
 def test_where_nothing_hurts_nothing_is_shifted():
     vectors = jnp.asarray(np.random.default_rng(3).normal(size=(4, 2, 3)))
-    shift = worst_shift(jnp.zeros_like(vectors), vectors, lengths, 5.0)
+    shift = worst_shift(jnp.zeros_like(vectors), vectors, jnp.array([4, 2]), 5.0)
     np.testing.assert_array_equal(shift, np.zeros_like(shift))
 
 
