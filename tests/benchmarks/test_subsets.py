@@ -65,7 +65,7 @@ def test_other_numbers_are_no_marks(text):
 
 
 def test_runs_alone_and_averaged(corpus, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("load_corpus", lambda config: corpus)
+    monkeypatch.setattr(subsets, "load_corpus", lambda config: corpus)
     first = leave_run(tmp_path / "a", "one", [2.0, -1.0, -1.0, 1.0, 1.0, 1.0])
     second = leave_run(tmp_path / "b", "two", [-1.0, -1.0, 3.0, 1.0, 2.0, -0.5])
     baseline = np.array([True, False, False, True, True, False])
@@ -101,7 +101,7 @@ def test_mcnemar_is_the_exact_test():
 
 
 def test_runs_on_other_reviews_are_refused(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr("load_corpus", lambda config: corpus)
+    monkeypatch.setattr(subsets, "load_corpus", lambda config: corpus)
     run = leave_run(tmp_path / "a", "one", np.ones(6))
     with pytest.raises(UserError, match="expected runs on the test split"):
         subsets.judge([run], 1 - LABELS)
