@@ -25,6 +25,8 @@ class DataConfig:
     group_column: str = ""
     # Share of the train reviews held out for every choice.
     validation_fraction: float = 0.1
+    # Train reviews to learn from beside those; a fixed sample, 0 is all of them.
+    num_labelled: int = 0
     # A text file whose line i is the group of train record i: whole groups
     # (movies) are held out.  "" uses the groups the source has.
     validation_groups: str = ""
@@ -43,6 +45,7 @@ class DataConfig:
         between("data.validation_fraction", self.validation_fraction, 0.001, 0.9)
         # Three tokens of 20 bits: an n-gram fits a 64-bit number.
         between("data.vocab_size", self.vocab_size, 4, 1_000_000)
+        between("data.num_labelled", self.num_labelled, 0, 2**31 - 1)
         between("data.max_length", self.max_length, 1, 1_000_000)
         between("data.ngram_order", self.ngram_order, 0, 3)
         between("data.num_buckets", self.num_buckets, 1, 64)

@@ -25,7 +25,7 @@ from lstm_jax.data.ngrams import (
     save_ngrams,
 )
 from lstm_jax.data.sources import load_corpus
-from lstm_jax.data.splits import split_validation
+from lstm_jax.data.splits import sample_rows, split_validation
 from lstm_jax.data.tokenizer import (
     encode,
     load_tokenizer,
@@ -116,6 +116,7 @@ def load_datasets(
             "whole groups."
         )
     train_rows, val_rows = split_validation(corpus.train, config.validation_fraction)
+    train_rows = sample_rows(train_rows, config.num_labelled)
     train, val = _pick(corpus.train, train_rows), _pick(corpus.train, val_rows)
     num_logits = num_logits or len(corpus.label_names)
     text = load_text(text_dir, num_logits, config.ngram_order)

@@ -54,6 +54,18 @@ def split_validation(
     return np.flatnonzero(~in_validation), np.flatnonzero(in_validation)
 
 
+def sample_rows(rows: np.ndarray, count: int) -> np.ndarray:
+    """Choose ``count`` of ``rows``; all, when there are no more or ``count`` is 0.
+
+    A larger sample holds every smaller one, and no seed of a run changes it.
+
+    >>> sample_rows(np.arange(5), 3).tolist()
+    [2, 3, 4]
+    """
+    order = np.random.default_rng(_SPLIT_SEED).permutation(len(rows))
+    return np.sort(rows[order[: count or None]])
+
+
 def _warn_of_large(held_out: np.ndarray, fraction: float, count: int) -> None:
     """Say when a single group makes validation larger than was asked for."""
     if count and held_out.max() > max(fraction * count, 1):

@@ -26,6 +26,7 @@ ON_NONFINITE = ("stop", "skip")
 _MOST_STEPS = 2**31 - 1
 # Settings that a language model does not read, or cannot have otherwise.
 _OF_NO_LANGUAGE_MODEL = {
+    "data.num_labelled": 0,
     "data.ngram_order": 0,
     "model.inputs": "embedding",
     "model.embedding_file": "",

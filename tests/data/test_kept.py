@@ -137,3 +137,11 @@ def test_the_code_is_part_of_what_it_depends_on(reviews, change, monkeypatch, tm
         datasets.learn_text(reviews, config(), 1)
     with pytest.raises(AssertionError, match="computed again"):
         datasets.encode_reviews(text, reviews, config())
+
+
+def test_words_that_are_given_are_not_those_that_were_learned(reviews):
+    learned = datasets.learn_text(reviews, config(), 1).tokenizer.get_vocab()
+    for words in ("film good", "film nice"):
+        given = train_tokenizer([words], 9)
+        text = datasets.learn_text(reviews, config(), 1, given)
+        assert text.tokenizer.get_vocab() == given.get_vocab() != learned

@@ -1,0 +1,47 @@
+"""Labelled reviews made ready: how many of them, and in whose words."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from lstm_jax.data.config import DataConfig
+from lstm_jax.data.datasets import load_datasets
+from lstm_jax.data.tokenizer import train_tokenizer
+
+
+@pytest.fixture
+def config(tmp_path):
+    rng = np.random.default_rng(0)
+    words = [f"word{i}" for i in range(20)]
+    rows = [f"{' '.join(rng.choice(words, 5))} unique{i},{i % 2}" for i in range(50)]
+    path = tmp_path / "reviews.csv"
+    path.write_text("\n".join(["text,label", *rows]))
+    return DataConfig(
+        source="files", train_file=str(path), ngram_order=2, vocab_size=1000
+    )
+
+
+def load(config, tmp_path, **settings):
+    return load_datasets(config, num_logits=1, text_dir=tmp_path / "none", **settings)
+
+
+def test_fewer_labels_and_the_same_validation(config, tmp_path):
+    whole = load(config, tmp_path)
+    few = load(dataclasses.replace(config, num_labelled=12), tmp_path)
+    assert (len(whole.train.labels), len(few.train.labels)) == (45, 12)
+    assert few.val_texts == whole.val_texts
+    # What the others say is not known: neither their words nor their n-grams.
+    known = [word for word in few.text.tokenizer.get_vocab() if "unique" in word]
+    assert len(known) == 12
+    assert len(few.text.ngrams.keys) < len(whole.text.ngrams.keys)
+    assert few.digest() != whole.digest()
+
+
+def test_the_words_of_a_tokenizer_that_is_given(config, tmp_path):
+    given = train_tokenizer(["word3 word3 word7"], 10)
+    data = load(config, tmp_path, tokenizer=given)
+    assert data.text.tokenizer.get_vocab() == given.get_vocab()
+    assert set(np.concatenate(data.train.token_ids)) == {1, *range(2, 4)}
+    # The n-grams are learned all the same: of those words, from these labels.
+    assert data.text.ngrams.order == 2 and len(data.text.ngrams.keys)
