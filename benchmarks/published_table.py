@@ -12,9 +12,10 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+import readme_tables
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "results" / "published"
-BEGIN, END = "<!-- published:begin -->\n", "<!-- published:end -->"
 HEADER = (
     "| config | its write-up reports | peer, run here | test accuracy: peer | ours "
     "| seconds an epoch: peer | ours | seconds to the best epoch: peer | ours |\n"
@@ -23,16 +24,9 @@ HEADER = (
 UNKNOWN = "not run"
 
 
-def write_table() -> None:
-    """Put the table where README marks its place."""
-    readme = ROOT / "README.md"
-    readme.write_text(insert(readme.read_text(encoding="utf-8")), encoding="utf-8")
-
-
-def insert(text: str) -> str:
-    """``text`` with a new table between its marks."""
-    before, rest = text.split(BEGIN)
-    return before + BEGIN + make_table() + END + rest.split(END)[1]
+def tables() -> dict[str, str]:
+    """By the name of their marks."""
+    return {"published": make_table()}
 
 
 def make_table() -> str:
@@ -100,4 +94,4 @@ def _read(name: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    write_table()
+    readme_tables.write(tables())

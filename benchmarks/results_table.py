@@ -2,8 +2,8 @@
 
     python benchmarks/results_table.py
 
-``results/imdb/*.json`` are ``summary.json`` files, one a run; ``baselines.json`` is
-what ``benchmarks/baselines.py`` wrote.
+``results/imdb/*.json`` are ``summary.json`` files, one a run, as are those of language
+models; ``baselines.json`` is what ``benchmarks/baselines.py`` wrote.
 """
 
 import json
@@ -12,24 +12,20 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import readme_tables
+
 ROOT = Path(__file__).resolve().parent.parent
-BEGIN, END = "<!-- results:begin -->\n", "<!-- results:end -->"
+# The language models that runs of a config began as; their time is added.
+_PRETRAINED = {"finetune": "lm-seed0"}
 HEADER = (
     "| model | test accuracy | validation | runs | minutes a run | parameters |\n"
     "|---|---|---|---|---|---|\n"
 )
 
 
-def write_table() -> None:
-    """Put the table where README marks its place."""
-    readme = ROOT / "README.md"
-    readme.write_text(insert(readme.read_text(encoding="utf-8")), encoding="utf-8")
-
-
-def insert(text: str) -> str:
-    """``text`` with a new table between its marks."""
-    before, rest = text.split(BEGIN)
-    return before + BEGIN + make_table() + END + rest.split(END)[1]
+def tables() -> dict[str, str]:
+    """By the name of their marks."""
+    return {"results": make_table()}
 
 
 def make_table() -> str:
@@ -48,13 +44,22 @@ def _runs() -> dict[str, list[dict[str, Any]]]:
 
 
 def _baselines() -> dict[str, dict[str, Any]]:
-    return json.loads((ROOT / "results" / "baselines.json").read_text())
+    return _read("baselines.json")
+
+
+def _read(name: str) -> dict[str, Any]:
+    return json.loads((ROOT / "results" / name).read_text())
 
 
 def _network_row(name: str, runs: list[dict[str, Any]]) -> str:
     minutes = statistics.mean(run["seconds"]["total"] for run in runs) / 60
+    title = f"`configs/{name}.py`"
+    if name in _PRETRAINED:
+        before = _read(f"language_models/{_PRETRAINED[name]}.json")
+        minutes += before["seconds"]["total"] / 60
+        title = f"`configs/{before['config_name']}.py`, then {title}"
     cells = [
-        f"`configs/{name}.py`",
+        title,
         f"**{_spread(runs, 'test')}**",
         _spread(runs, "val"),
         _seeds(runs),
@@ -83,4 +88,4 @@ def _spread(runs: list[dict[str, Any]], split: str) -> str:
 
 
 if __name__ == "__main__":
-    write_table()
+    readme_tables.write(tables())

@@ -8,26 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import readme_tables
+
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "results" / "speed"
-# Of the files, and of the pairs of marks in README.
-NAMES = ("step", "job")
 
 
-def write_table() -> None:
-    """Put the tables where README marks their places."""
-    readme = ROOT / "README.md"
-    readme.write_text(insert(readme.read_text(encoding="utf-8")), encoding="utf-8")
-
-
-def insert(text: str) -> str:
-    """``text`` with new tables between its marks, one pair of marks a file."""
-    for name in NAMES:
-        begin, end = f"<!-- speed-{name}:begin -->\n", f"<!-- speed-{name}:end -->"
-        before, rest = text.split(begin)
-        results = json.loads((FOLDER / f"{name}.json").read_text())
-        text = before + begin + MAKE[name](results) + end + rest.split(end)[1]
-    return text
+def tables() -> dict[str, str]:
+    """By the name of their marks, one a file."""
+    return {
+        f"speed-{name}": make(json.loads((FOLDER / f"{name}.json").read_text()))
+        for name, make in MAKE.items()
+    }
 
 
 def make_step(cases: dict[str, Any]) -> str:
@@ -89,4 +81,4 @@ MAKE: dict[str, Callable[[Any], str]] = {
 }
 
 if __name__ == "__main__":
-    write_table()
+    readme_tables.write(tables())
