@@ -29,9 +29,7 @@ def make_table(records: dict[str, Any]) -> str:
         cells = [f"{r['test'][part]['accuracy']:.2%}" for r in records.values()]
         lines.append(f"| {part} | {found['count']:,} | {' | '.join(cells)} |")
     against = [_against(record["against_baseline"]) for record in records.values()]
-    lines.append(
-        f"| right where the baseline is wrong, wrong where it is right | | {' | '.join(against)} |"
-    )
+    lines.append(f"| {_AGAINST} | | {' | '.join(against)} |")
     return "\n".join(lines) + "\n"
 
 
