@@ -29,19 +29,25 @@ from lstm_jax.training.workdir import Workdir, read_json
 # A mark such as 7/10, 7.5 out of ten, or ***1/2.
 _NUMBER = r"(?:\d{1,2}(?:\.\d+)?|one|two|three|four|five|six|seven|eight|nine|ten)"
 _BASELINE = "NB-weighted trigrams, logistic regression"
-_MARK = rf"\b{_NUMBER} ?(?:/|out of) ?(?:4|5|10|four|five|ten)\b|\*{{2,}}|\bstars\b"
+_MARK = (
+    rf"\b{_NUMBER} ?(?:/|out of) ?(?:4|5|10|four|five|ten)\b"
+    rf"|\b{_NUMBER}(?: and a half)? stars?\b|(?<![\w*])\*{{2,5}}(?![\w*])"
+)
 
 
 def main(output: Path, baselines: Path, names: list[str]) -> None:
     """Write one JSON object."""
-    corpus = load_corpus(DataConfig())
+    corpus = load_corpus(DataConfig(), unlabelled=True)
     if corpus.test is None:
         raise UserError("expected a corpus with a test split, got one without")
     parts = parts_of(corpus, corpus.test)
     baseline, records = np.load(baselines)[_BASELINE], {}
     for name in names:
         val, test = judge(name.split(","), corpus.test.labels)
-        records[label(name)] = {
+        title = label(name)
+        if title in records:
+            raise UserError(f"{name}: expected another config or seed, got {title}")
+        records[title] = {
             "val": round(float(val.mean()), 6),
             "test": {
                 part: share(test[rows]) for part, rows in parts.items() if rows.any()
@@ -56,14 +62,16 @@ def judge(folders: list[str], labels: np.ndarray) -> tuple[np.ndarray, np.ndarra
     """Which validation and which test reviews the mean of the runs gets right."""
     found = [load_predictions(Workdir(Path(f)).predictions) for f in folders]
     tests = [one.test for one in found if one.test is not None]
-    if len(tests) < len(folders) or any((t.labels != labels).any() for t in tests):
+    if len(tests) < len(folders) or not all(
+        np.array_equal(test.labels, labels) for test in tests
+    ):
         raise UserError(f"{folders}: expected runs on the test split of IMDB")
     return right_by_mean([one.val for one in found]), right_by_mean(tests)
 
 
 def right_by_mean(splits: list[Split]) -> np.ndarray:
     """Where the mean of the probabilities is highest at the label."""
-    if any((split.labels != splits[0].labels).any() for split in splits):
+    if not all(np.array_equal(split.labels, splits[0].labels) for split in splits):
         raise UserError("expected runs with the same validation reviews")
     mean = sum(probabilities(split.logits) for split in splits) / len(splits)
     return np.asarray(mean).argmax(axis=1) == splits[0].labels
@@ -72,12 +80,12 @@ def right_by_mean(splits: list[Split]) -> np.ndarray:
 def parts_of(corpus: Corpus, test: Reviews) -> dict[str, np.ndarray]:
     """Rows of the test split by what they have in common."""
     length = np.array([len(text.split()) for text in test.texts])
-    known = {plain(text) for text in corpus.train.texts}
+    known = {plain(text) for text in (*corpus.train.texts, *corpus.unlabelled)}
     marked = rows_where(test.texts, lambda text: bool(re.search(_MARK, text.lower())))
     again = rows_where(test.texts, lambda text: plain(text) in known)
     return {
         "all": np.ones(len(length), bool),
-        "not also in train": ~again,
+        "not also in train or unlabelled": ~again,
         "up to 128 words": length <= 128,
         "129 to 256 words": (length > 128) & (length <= 256),
         "257 to 512 words": (length > 256) & (length <= 512),

@@ -30,6 +30,6 @@ def get_config() -> ConfigDict:
     config.optim.clip_norm = 0.5
     config.train.batch_size = 64
     config.train.eval_batch_size = 64
-    config.train.epochs = 4
+    config.train.epochs = 3
     config.train.checkpoint_every_steps = 500
     return config

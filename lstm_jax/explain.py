@@ -54,7 +54,9 @@ def running_logits(predictor: Predictor, text: str) -> np.ndarray:
 
 
 def gates(predictor: Predictor, text: str) -> dict[str, np.ndarray]:
-    """Gates and states ``[R, H]`` of the first layer, forward, over ``text``.
+    """Gates and states ``[R, H]`` of the first layer over ``text``.
+
+    Of one that reads both ways, forward.
 
     The letters are those of the cell, such as i, f, g, o, c and h of an LSTM.
     """

@@ -27,7 +27,7 @@ class Occlusion(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """A text as the first layer reads it from left to right.
+    """A text as the first layer reads it, of one that reads both ways forward.
 
     Attributes:
       words: the text of each token; in brackets what the vocabulary does not have.

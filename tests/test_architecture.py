@@ -47,7 +47,7 @@ MAY_IMPORT = {
     "programs": MODELS | {"loaded"},
     "exported": BASE | {"data", "loaded"},
     "trained": TRAINING | {"loaded", "programs"},
-    "generation": TRAINING | {"trained"},
+    "generation": TRAINING,
     "inference": ASK | {"exported", "trained"},
     "explain": ASK | {"inference", "explanations"},
     "serve": ASK | {"inference", "explain", "explanations", "serve"},

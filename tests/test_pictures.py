@@ -187,7 +187,7 @@ def test_gates_are_drawn_below_the_running_probability(letters):
     np.testing.assert_allclose(line.get_ydata(), expected)
     ticks = [t.get_text() for axes in figure.axes for t in axes.get_xticklabels()]
     assert [t for t in ticks if t in short.words][-len(short.words) :] == short.words
-    assert any("First layer, forward" in text for text in words_of(figure))
+    assert any("First layer over" in text for text in words_of(figure))
 
 
 def test_dollars_in_names_are_no_formula():

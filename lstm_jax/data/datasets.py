@@ -34,7 +34,7 @@ from lstm_jax.data.tokenizer import (
 )
 from lstm_jax.data.tokenizer import truncate as cut
 from lstm_jax.drafts import draft_of
-from lstm_jax.errors import UserError
+from lstm_jax.errors import UserError, quote
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ _TOKENIZER, _NGRAMS = "tokenizer.json", "ngrams.npz"
 
 
 class Text(NamedTuple):
-    """How a text becomes numbers: learned from the train split alone.
+    """How a text becomes numbers: learned from train texts, and never from others.
 
     Attributes:
       tokenizer: saved as ``tokenizer.json``.
@@ -117,6 +117,7 @@ def load_datasets(
         )
     train_rows, val_rows = split_validation(corpus.train, config.validation_fraction)
     train_rows = sample_rows(train_rows, config.num_labelled)
+    _check_classes(corpus.train.labels[train_rows], corpus.label_names)
     train, val = _pick(corpus.train, train_rows), _pick(corpus.train, val_rows)
     num_logits = num_logits or len(corpus.label_names)
     text = load_text(text_dir, num_logits, config.ngram_order)
@@ -321,6 +322,17 @@ def _pack(name: str, rows: list[np.ndarray]) -> dict[str, np.ndarray]:
 
 def _unpack(name: str, arrays: dict[str, np.ndarray]) -> list[np.ndarray]:
     return np.split(arrays[name], arrays[f"{name}_end"][:-1])
+
+
+def _check_classes(labels: np.ndarray, names: tuple[str, ...]) -> None:
+    """Say when there is a class that nothing can be learned of."""
+    missing = [name for n, name in enumerate(names) if n not in labels]
+    if missing:
+        logger.warning(
+            "None of the %d train reviews is of class %s",
+            len(labels),
+            quote(missing[0]),
+        )
 
 
 def _widths(lengths: np.ndarray, config: DataConfig) -> np.ndarray:

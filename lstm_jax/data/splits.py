@@ -62,6 +62,8 @@ def sample_rows(rows: np.ndarray, count: int) -> np.ndarray:
     >>> sample_rows(np.arange(5), 3).tolist()
     [2, 3, 4]
     """
+    if count > len(rows):
+        logger.warning("data.num_labelled: all %d train reviews are used", len(rows))
     order = np.random.default_rng(_SPLIT_SEED).permutation(len(rows))
     return np.sort(rows[order[: count or None]])
 

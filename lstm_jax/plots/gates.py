@@ -55,17 +55,18 @@ def draw_gates(
     figure = new_figure(height=3.6 + 1.45 * len(shown))
     heights = [1.2, *[1.0] * len(shown)]
     axes = figure.subplots(1 + len(shown), 1, sharex=True, height_ratios=heights)
-    set_title(figure, f"First layer, forward, over {of}", summary)
+    set_title(figure, f"First layer over {of}", summary)
     words = short.words[:_MOST_WORDS]
     _draw_running(axes[0], short.logits[: len(words)], label_names)
-    # The same order in every panel: units that end up alike lie together.
+    # The same order in every panel: units alike at the last word lie together.
     order = np.argsort(short.gates["h"][-1], kind="stable")
     for row, name in zip(axes[1:], shown, strict=True):
         _draw_map(row, short.gates[name][: len(words), order].T, name)
     axes[-1].set_xticks(range(len(words)), words, rotation=90, fontsize=11)
     for label in axes[-1].get_xticklabels():
         label.set_parse_math(False)
-    axes[-1].set_xlabel("Words, in reading order (in brackets: unknown)", fontsize=13)
+    label = "Words, from the first to the last (in brackets: unknown)"
+    axes[-1].set_xlabel(label, fontsize=13)
     figure.align_ylabels()
     return figure
 

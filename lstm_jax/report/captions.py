@@ -156,8 +156,8 @@ def _gates(found: Findings) -> Words:
     )
     caption = (
         "The shortest validation review with at least 20 tokens. Above: what the whole "
-        "model says of the review up to each word. Units are sorted by their last "
-        "hidden state."
+        "model says of the review up to each word. Units are sorted by their "
+        "hidden state at the last word."
     )
     return alt, caption
 

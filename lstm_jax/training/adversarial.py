@@ -1,26 +1,62 @@
 """Words shifted the way that hurts most: what a classifier is also trained on."""
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
+from lstm_jax.data.batches import Batch
+from lstm_jax.models.classifier import TextClassifier
+from lstm_jax.training.losses import Sums, metric_sums
+from lstm_jax.training.state import PyTree
+from lstm_jax.training.steps import Loss, logits_of_parts, loss_of_parts
 from lstm_jax.unroll import time_mask
+
+
+def adversarial_loss(model: TextClassifier, norm: float) -> Loss:
+    """The loss of a classifier, and once more of its network on shifted words.
+
+    Args:
+      model: the classifier.
+      norm: of the shifts, see ``worst_shift``.
+    """
+
+    def loss(
+        params: PyTree, carry: PyTree, batch: Batch, key: Array
+    ) -> tuple[Array, tuple[Sums, PyTree]]:
+        """The losses as they are, then that of the network on the hardest words."""
+        held = jax.lax.stop_gradient(params)
+        vectors = held["embedding"]["embedding"][batch.token_ids.T]
+
+        def unshifted(params: PyTree, shift: Array) -> tuple[Array, Sums]:
+            """The loss of the reviews as they are, for ``shift`` = 0."""
+            return loss_of_parts(model, params, batch, key, shift)
+
+        both = jax.value_and_grad(unshifted, argnums=(0, 1), has_aux=True)
+        (total, sums), (gradient, slope) = both(held, jnp.zeros_like(vectors))
+        shift = worst_shift(slope, vectors, jnp.asarray(batch.lengths), norm)
+        # The network alone: n-grams have no vectors.
+        shifted = logits_of_parts(model, params, batch, key, shift)[0]
+        total += metric_sums(shifted, batch.labels, batch.weights).loss
+        return total + _with_gradient(params, gradient), (sums, carry)
+
+    return loss
 
 
 def worst_shift(slope: Array, vectors: Array, lengths: Array, norm: float) -> Array:
     """The shift of the words of each review that raises its loss most.
 
-    To first order: along the gradient.  It is told in the vectors' own size, so that
-    a network gains nothing by making them larger.
+    To first order: along the gradient.  It is told in the size of the review's own
+    vectors, so that a network gains nothing by making them larger.
 
     Args:
       slope: the gradient of the reviews' losses by ``vectors``, ``[T, B, E]``.
       vectors: of the words, ``[T, B, E]``.
       lengths: int32 ``[B]``.
       norm: of a review's shift, over all of its words, in root mean squares of a
-        number of ``vectors``.
+        number of its vectors.
 
     Returns:
-      ``[T, B, E]``, 0 at padding.
+      ``[T, B, E]``, 0 at padding, and for a review that nothing can hurt.
 
     Source: Miyato, Dai & Goodfellow (2017), who normalise the vectors instead.
 
@@ -30,9 +66,24 @@ def worst_shift(slope: Array, vectors: Array, lengths: Array, norm: float) -> Ar
       >>> [round(float(x), 4) for x in shift[0, 0]]
       [6.0, 8.0]
     """
-    steepness = jnp.sqrt(jnp.sum(slope**2, axis=(0, 2), keepdims=True))
-    # The slope of a review that nothing can hurt is 0, and so is its shift.
-    along = slope / jnp.maximum(steepness, jnp.finfo(slope.dtype).tiny)
+    # Scaled before they are squared: the square of 1e-20 is 0 in float32.
+    highest = jnp.max(jnp.abs(slope), axis=(0, 2), keepdims=True)
+    scaled = slope / jnp.where(highest > 0, highest, 1)
+    steepness = _norm(scaled)
+    along = scaled / jnp.where(steepness > 0, steepness, 1)
     real = time_mask(lengths, vectors.shape[0])[..., None]
-    size = jnp.mean(vectors**2, where=jnp.broadcast_to(real, vectors.shape)) ** 0.5
+    count = jnp.maximum(lengths, 1)[None, :, None] * vectors.shape[-1]
+    size = _norm(jnp.where(real, vectors, 0)) / jnp.sqrt(count)
     return norm * size * along
+
+
+def _norm(x: Array) -> Array:
+    """Of each review, ``[1, B, 1]``."""
+    return jnp.sqrt(jnp.sum(x**2, axis=(0, 2), keepdims=True))
+
+
+def _with_gradient(params: PyTree, gradient: PyTree) -> Array:
+    """0, but with this gradient: one that is at hand need not be computed again."""
+    held = jax.lax.stop_gradient(params)
+    terms = jax.tree.map(lambda g, p, h: jnp.sum(g * (p - h)), gradient, params, held)
+    return jax.tree.reduce(jnp.add, terms)

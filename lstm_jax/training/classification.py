@@ -1,6 +1,7 @@
 """The task of a classifier: from labelled reviews to logits."""
 
 import logging
+import math
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -30,7 +31,8 @@ from lstm_jax.models.config import ModelConfig
 from lstm_jax.models.fold import fold_embedding
 from lstm_jax.one_behind import one_behind
 from lstm_jax.paths import expand
-from lstm_jax.training.about import leave_text
+from lstm_jax.training.about import leave_text, read_origin
+from lstm_jax.training.adversarial import adversarial_loss
 from lstm_jax.training.compile import compile_step, first_state
 from lstm_jax.training.config import Config
 from lstm_jax.training.devices import (
@@ -83,11 +85,19 @@ class Learner(NamedTuple):
 
 
 class Work(NamedTuple):
-    """What the functions below share."""
+    """What the functions below share.
+
+    Attributes:
+      config: the settings.
+      data: the reviews.
+      learner: the model and what is computed with it.
+      origin: what is told of the language model that it began as.
+    """
 
     config: Config
     data: Datasets
     learner: Learner
+    origin: dict[str, Any]
 
 
 class Evaluation(NamedTuple):
@@ -109,16 +119,18 @@ def make_classification(config: Config, workdir: Workdir) -> Task:
       UserError: data or settings are not as expected.
     """
     with shared_mistakes():
-        pretrained = read_pretrained(config)
+        started = workdir.is_started()
+        # A run that goes on has all of it in its own folder.
+        pretrained = NOTHING if started else read_pretrained(config)
         data = load_datasets(
             config.data,
             num_logits=config.model.num_logits,
             text_dir=workdir.path,
             tokenizer=pretrained.tokenizer,
         )
-    leave_text(workdir, data.corpus, data.text)
+    leave_text(workdir, data.corpus, data.text, pretrained.origin)
     learner = make_learner(config, data, pretrained)
-    work = Work(config, data, learner)
+    work = Work(config, data, learner, read_origin(workdir))
     return Task(
         digest=data.digest(),
         notice=data.corpus.notice,
@@ -135,9 +147,7 @@ def make_classification(config: Config, workdir: Workdir) -> Task:
     )
 
 
-def make_learner(
-    config: Config, data: Datasets, pretrained: Pretrained = NOTHING
-) -> Learner:
+def make_learner(config: Config, data: Datasets, pretrained: Pretrained) -> Learner:
     """Build the model, its optimizer and the jitted steps."""
     train, optim = config.train, config.optim
     model = build_classifier(
@@ -156,9 +166,10 @@ def make_learner(
         optim,
         schedule,
         frozen=frozen,
-        unfreeze_steps=round(optim.unfreeze_epochs * count_steps(config, data)),
+        unfreeze_steps=math.ceil(optim.unfreeze_epochs * count_steps(config, data)),
     )
-    loss = classifier_loss(model, adversarial_norm=train.adversarial_norm)
+    norm = train.adversarial_norm
+    loss = adversarial_loss(model, norm) if norm else classifier_loss(model)
     # Two independent streams from one seed: the first weights, and dropout.
     key_init, key_steps = jax.random.split(jax.random.key(config.seed))
     start = first_state(
@@ -259,12 +270,20 @@ def _introduce(work: Work) -> str:
         console_kwargs={"width": 100, "force_terminal": sys.stdout.isatty()},
     )
     counts = _counts(data)
+    layers = table(*example_inputs(model)).strip()
     return (
-        f"{table(*example_inputs(model)).strip()}\n{data.corpus.name}: "
+        f"{layers}\n{_begun_as(work.origin)}{data.corpus.name}: "
         f"{counts['train']:,} train, {counts['val']:,} validation and "
         f"{counts['test']:,} test reviews on "
         f"{work.learner.mesh.size} x {jax.devices()[0].device_kind}"
     )
+
+
+def _begun_as(origin: dict[str, Any]) -> str:
+    if not origin:
+        return ""
+    name, perplexity = origin.get("config_name"), origin.get("perplexity")
+    return f"Begins as the language model {name}, of perplexity {perplexity}.\n"
 
 
 def _conclude(work: Work, best: PyTree, workdir: Workdir) -> dict[str, float] | None:
@@ -299,6 +318,7 @@ def _facts(work: Work, progress: Progress) -> dict[str, Any]:
         "vocab_size": data.text.tokenizer.get_vocab_size(),
         "reviews_per_second": round(reviews / max(progress.train_seconds, 1e-9), 1),
         "padding_share": round(padding, 4),
+        **({"pretrained": work.origin} if work.origin else {}),
     }
 
 

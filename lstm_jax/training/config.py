@@ -72,7 +72,7 @@ class OptimConfig:
         at_least("optim.clip_norm", self.clip_norm, 0.0)
         between("optim.accumulation_steps", self.accumulation_steps, 1, 1_000_000)
         between("optim.layer_decay", self.layer_decay, 0.0, 1.0)
-        between("optim.unfreeze_epochs", self.unfreeze_epochs, 0.0, 1_000_000.0)
+        between("optim.unfreeze_epochs", self.unfreeze_epochs, 0.0, 1_000.0)
         if self.momentum and self.optimizer not in ("sgd", "rmsprop"):
             raise UserError(
                 "optim.momentum: expected 0.0 where optim.optimizer is "
@@ -146,10 +146,23 @@ class Config:
         else:
             defaults = dataclasses.asdict(LanguageModelConfig()).items()
             self._expect({f"language_model.{name}": x for name, x in defaults})
+        self._expect_all_to_move()
         if self.train.adversarial_norm and self.model.inputs == "one_hot":
             raise UserError(
                 "train.adversarial_norm: expected 0.0 where model.inputs is "
                 f'"one_hot", which has no vectors, got {self.train.adversarial_norm}'
+            )
+
+    def _expect_all_to_move(self) -> None:
+        """Refuse to end before the lowest layer has begun to learn."""
+        depth = self.model.num_layers + (self.model.inputs == "embedding")
+        depth -= not self.model.train_embedding
+        begins = depth * self.optim.unfreeze_epochs
+        if begins >= self.train.epochs:
+            raise UserError(
+                "optim.unfreeze_epochs: expected all to move before the last of "
+                f"{self.train.epochs} epochs, got {self.optim.unfreeze_epochs}, with "
+                f"which the lowest part begins after {begins:g}"
             )
 
     def _expect(self, settings: dict[str, Any]) -> None:

@@ -68,7 +68,11 @@ def read_config(path: Path) -> Config:
     workdir = Workdir(path)
     if not workdir.config.exists():
         raise UserError(f"{path}: expected the folder of a run, got no config.json")
-    return from_dict(read_json(workdir.config))
+    settings = read_json(workdir.config)
+    try:
+        return from_dict(settings)
+    except UserError as error:
+        raise UserError(f"{workdir.config}: {error}") from error
 
 
 def read_text(path: Path, num_logits: int, ngram_order: int) -> Text:

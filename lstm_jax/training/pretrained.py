@@ -1,6 +1,6 @@
 """What a classifier takes over from a language model: its words and its layers."""
 
-import dataclasses
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from tokenizers import Tokenizer
@@ -8,8 +8,9 @@ from tokenizers import Tokenizer
 from lstm_jax.errors import UserError
 from lstm_jax.paths import expand
 from lstm_jax.training.config import Config
-from lstm_jax.training.finished import load_language_model
+from lstm_jax.training.finished import load_language_model, read_config
 from lstm_jax.training.state import PyTree
+from lstm_jax.training.workdir import Workdir, read_json
 
 # What both have, and where they cannot differ.
 _SHARED = (
@@ -22,6 +23,10 @@ _SHARED = (
     "model.bidirectional",
     "model.backward",
 )
+# Of one source they also hold out the same reviews: what the language model has read
+# validates nothing.
+_SOURCE = ("data.source", "data.train_file")
+_SPLIT = ("data.validation_fraction", "data.validation_groups", "data.group_column")
 
 
 class Pretrained(NamedTuple):
@@ -30,37 +35,69 @@ class Pretrained(NamedTuple):
     Attributes:
       tokenizer: the words; None learns them.
       params: by the names of the classifier; what is not here is drawn.
+      origin: what is told of the language model.
     """
 
     tokenizer: Tokenizer | None
     params: dict[str, PyTree]
+    origin: dict[str, Any]
 
 
-NOTHING = Pretrained(None, {})
+NOTHING = Pretrained(None, {}, {})
 
 
 def read_pretrained(config: Config) -> Pretrained:
     """Read the language model that the settings name; nothing when they name none.
 
     Raises:
-      UserError: there is none, or it is not of such a model.
+      UserError: there is none, it is not finished, or not of such a model.
     """
     if not config.model.pretrained:
         return NOTHING
+    path = check_pretrained(config)
+    trained, summary = load_language_model(path), read_json(Workdir(path).summary)
+    params = {name: trained.params[name] for name in ("embedding", "layers")}
+    told = ("config_name", "seed", "commit", "perplexity")
+    origin = {name: summary[name] for name in told if name in summary}
+    return Pretrained(trained.tokenizer, params, origin)
+
+
+def check_pretrained(config: Config) -> Path:
+    """Look at the language model that the settings name, before any data is read.
+
+    Raises:
+      UserError: there is none, it is not finished, or not of such a model.
+    """
     path = expand(config.model.pretrained, "model.pretrained")
-    trained = load_language_model(path)
-    for name in _SHARED:
-        theirs, ours = _value(trained.config, name), _value(config, name)
-        if theirs != ours:
+    # One that still learns is another at the next look.
+    if not _exists(Workdir(path).summary):
+        raise UserError(
+            "model.pretrained: expected the folder of a finished language model "
+            f"(configs/lm.py trains one), got no summary.json in {str(path)!r}"
+        )
+    theirs = read_config(path)
+    if theirs.task != "language_model":
+        raise UserError(
+            'model.pretrained: expected a run with task="language_model", got '
+            f"{theirs.task!r} in {str(path)!r}"
+        )
+    same = all(_value(theirs, name) == _value(config, name) for name in _SOURCE)
+    for name in (*_SHARED, *(_SPLIT if same else ())):
+        if _value(theirs, name) != _value(config, name):
             raise UserError(
-                f"{name}: expected {theirs!r}, as in model.pretrained={path}, got "
-                f"{ours!r}"
+                f"{name}: expected {_value(theirs, name)!r}, as in model.pretrained="
+                f"{path}, got {_value(config, name)!r}"
             )
-    shared = ("embedding", "layers")
-    params = {name: trained.params[name] for name in shared}
-    return Pretrained(trained.tokenizer, params)
+    return path
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _value(config: Config, name: str) -> Any:
     group, field = name.split(".")
-    return dataclasses.asdict(getattr(config, group))[field]
+    return getattr(getattr(config, group), field)

@@ -6,16 +6,16 @@ import jax
 
 from lstm_jax.data.sources import check_files
 from lstm_jax.errors import UserError
-from lstm_jax.paths import check_readable, expand
+from lstm_jax.paths import check_readable
 from lstm_jax.training.checkpoints import Checkpoints, Snapshot
 from lstm_jax.training.classification import make_classification
 from lstm_jax.training.clock import Clock
 from lstm_jax.training.config import Config
 from lstm_jax.training.devices import shared_mistakes
-from lstm_jax.training.finished import read_config
 from lstm_jax.training.interruption import Interruption
 from lstm_jax.training.language_modelling import make_language_modelling
 from lstm_jax.training.logbook import Logbook
+from lstm_jax.training.pretrained import check_pretrained
 from lstm_jax.training.progress import Progress
 from lstm_jax.training.state import evaluation_params
 from lstm_jax.training.task import Task
@@ -46,7 +46,7 @@ def set_up(
 ) -> tuple[Run, Snapshot]:
     """Load the data, build the task, and find where the run stands."""
     with shared_mistakes():
-        check_inputs(config)
+        check_inputs(config, workdir)
     task = _TASKS[config.task](config, workdir)
     checkpoints = Checkpoints(
         workdir.checkpoints,
@@ -68,8 +68,10 @@ def set_up(
     return Run(config, task, checkpoints, logbook, clock, asked), snapshot
 
 
-def check_inputs(config: Config) -> None:
+def check_inputs(config: Config, workdir: Workdir) -> None:
     """Look for every file that the settings name, before minutes go into the first.
+
+    A run that goes on needs no language model: its checkpoint holds all.
 
     Raises:
       UserError: one is not there, or could not be read.
@@ -77,8 +79,8 @@ def check_inputs(config: Config) -> None:
     check_files(config.data)
     if config.model.embedding_file:
         check_readable(config.model.embedding_file, "model.embedding_file")
-    if config.model.pretrained:
-        read_config(expand(config.model.pretrained, "model.pretrained"))
+    if config.model.pretrained and not workdir.is_started():
+        check_pretrained(config)
 
 
 def _check_data(saved: Progress, now: Progress) -> None:

@@ -12,7 +12,6 @@ from jax.typing import ArrayLike
 
 from lstm_jax.data.batches import Batch
 from lstm_jax.models.classifier import TextClassifier
-from lstm_jax.training.adversarial import worst_shift
 from lstm_jax.training.losses import Sums, metric_sums
 from lstm_jax.training.state import PyTree, TrainState
 
@@ -69,65 +68,42 @@ def make_train_step(
     return train_step
 
 
-def classifier_loss(model: TextClassifier, *, adversarial_norm: float = 0.0) -> Loss:
-    """The loss of a classifier, each part of which is trained by its own.
-
-    Args:
-      model: the classifier.
-      adversarial_norm: the network's loss is added once more, for words shifted by
-        ``worst_shift`` of this norm; 0 leaves that out.
-    """
-
-    def parts_of(params: PyTree, batch: Batch, key: Array, shift: ArrayLike) -> Array:
-        """The logits of the parts; the same key drops the same."""
-        parts = model.apply(
-            {"params": params},
-            *_inputs(batch),
-            train=True,
-            shift=shift,
-            rngs={"dropout": key},
-            method="parts",
-        )
-        return jnp.asarray(parts)
-
-    def total_of(
-        params: PyTree, shift: ArrayLike, batch: Batch, key: Array
-    ) -> tuple[Array, Sums]:
-        """The losses of the parts, added up; the sums are of them combined."""
-        parts = parts_of(params, batch, key, shift)
-        each = jax.vmap(metric_sums, in_axes=(0, None, None))
-        total = each(parts, batch.labels, batch.weights).loss.sum()
-        return total, metric_sums(model.combine(parts), batch.labels, batch.weights)
+def classifier_loss(model: TextClassifier) -> Loss:
+    """The loss of a classifier, each part of which is trained by its own."""
 
     def loss(
         params: PyTree, carry: PyTree, batch: Batch, key: Array
     ) -> tuple[Array, tuple[Sums, PyTree]]:
-        """The loss of the reviews as they are."""
-        total, sums = total_of(params, 0.0, batch, key)
+        """The losses of the parts, added up; the sums are of them combined."""
+        total, sums = loss_of_parts(model, params, batch, key, 0.0)
         return total, (sums, carry)
 
-    def adversarial_loss(
-        params: PyTree, carry: PyTree, batch: Batch, key: Array
-    ) -> tuple[Array, tuple[Sums, PyTree]]:
-        """The same, and that of the network on the words that are hardest for it."""
-        held = jax.lax.stop_gradient(params)
-        vectors = held["embedding"]["embedding"][batch.token_ids.T]
-        both = jax.value_and_grad(total_of, argnums=(0, 1), has_aux=True)
-        (total, sums), (gradient, slope) = both(
-            held, jnp.zeros_like(vectors), batch, key
-        )
-        # One pass gives the slope and the gradient of the first loss, which a linear
-        # function hands on: differentiated as it is, it would take two.
-        moved = jax.tree.map(jnp.subtract, params, held)  # by nothing
-        linear = jax.tree.map(jnp.vdot, gradient, moved)
-        lengths = jnp.asarray(batch.lengths)
-        shift = worst_shift(slope, vectors, lengths, adversarial_norm)
-        # The network alone: n-grams have no vectors.
-        shifted = parts_of(params, batch, key, shift)[0]
-        total += metric_sums(shifted, batch.labels, batch.weights).loss
-        return total + optax.tree.sum(linear), (sums, carry)
+    return loss
 
-    return adversarial_loss if adversarial_norm else loss
+
+def loss_of_parts(
+    model: TextClassifier, params: PyTree, batch: Batch, key: Array, shift: ArrayLike
+) -> tuple[Array, Sums]:
+    """The losses of the parts, added up; the sums are of them combined."""
+    parts = logits_of_parts(model, params, batch, key, shift)
+    each = jax.vmap(metric_sums, in_axes=(0, None, None))
+    total = each(parts, batch.labels, batch.weights).loss.sum()
+    return total, metric_sums(model.combine(parts), batch.labels, batch.weights)
+
+
+def logits_of_parts(
+    model: TextClassifier, params: PyTree, batch: Batch, key: Array, shift: ArrayLike
+) -> Array:
+    """The logits of the parts in training; the same key drops the same."""
+    parts = model.apply(
+        {"params": params},
+        *_inputs(batch),
+        train=True,
+        shift=shift,
+        rngs={"dropout": key},
+        method="parts",
+    )
+    return jnp.asarray(parts)
 
 
 def make_eval_step(model: TextClassifier) -> EvalStep:

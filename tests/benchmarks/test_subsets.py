@@ -15,7 +15,7 @@ TEST = [
     "Great: 9/10!",
     "dull, very dull.",  # stands in train, but for its line break and capital
     "word " * 200,
-    "I give it *** stars",
+    "I give it *** of all",
     "word " * 600,
     "ten out of ten",
 ]
@@ -47,7 +47,7 @@ def test_the_parts_of_the_test_split(corpus):
     rows = {name: np.flatnonzero(part).tolist() for name, part in parts.items()}
     assert rows == {
         "all": [0, 1, 2, 3, 4, 5],
-        "not also in train": [0, 2, 3, 4, 5],
+        "not also in train or unlabelled": [0, 2, 3, 4, 5],
         "up to 128 words": [0, 1, 3, 5],
         "129 to 256 words": [2],
         "257 to 512 words": [],
@@ -57,7 +57,9 @@ def test_the_parts_of_the_test_split(corpus):
     }
 
 
-@pytest.mark.parametrize("text", ["2001 was 1/100 of it", "at 10 they left", "a star"])
+@pytest.mark.parametrize(
+    "text", ["2001 was 1/100 of it", "at 10 they left", "the stars f**k ***up***"]
+)
 def test_other_numbers_are_no_marks(text):
     corpus = Corpus("x", ("a", "b"), Reviews([], LABELS[:0]), None)
     parts = subsets.parts_of(corpus, Reviews([text], LABELS[:1]))
@@ -65,7 +67,7 @@ def test_other_numbers_are_no_marks(text):
 
 
 def test_runs_alone_and_averaged(corpus, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(subsets, "load_corpus", lambda config: corpus)
+    monkeypatch.setattr(subsets, "load_corpus", lambda config, unlabelled: corpus)
     first = leave_run(tmp_path / "a", "one", [2.0, -1.0, -1.0, 1.0, 1.0, 1.0])
     second = leave_run(tmp_path / "b", "two", [-1.0, -1.0, 3.0, 1.0, 2.0, -0.5])
     baseline = np.array([True, False, False, True, True, False])
@@ -82,7 +84,7 @@ def test_runs_alone_and_averaged(corpus, tmp_path, monkeypatch, capsys):
         abs=1e-6,
     )
     assert found["one-seed3"]["val"] == 1.0
-    assert found["one-seed3"]["test"]["not also in train"] == {
+    assert found["one-seed3"]["test"]["not also in train or unlabelled"] == {
         "accuracy": 0.6,
         "count": 5,
     }
@@ -100,8 +102,18 @@ def test_mcnemar_is_the_exact_test():
     assert subsets.mcnemar(ours, ours)["p"] == 1.0
 
 
+def test_a_run_twice_is_refused(corpus, tmp_path, monkeypatch):
+    monkeypatch.setattr(subsets, "load_corpus", lambda config, unlabelled: corpus)
+    run = leave_run(tmp_path / "a", "one", np.ones(6))
+    np.savez(tmp_path / "base.npz", **{subsets._BASELINE: LABELS > 0})
+    with pytest.raises(UserError, match="another config or seed, got one-seed3"):
+        subsets.main(tmp_path / "out.json", tmp_path / "base.npz", [run, run])
+
+
 def test_runs_on_other_reviews_are_refused(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(subsets, "load_corpus", lambda config: corpus)
+    monkeypatch.setattr(subsets, "load_corpus", lambda config, unlabelled: corpus)
     run = leave_run(tmp_path / "a", "one", np.ones(6))
     with pytest.raises(UserError, match="expected runs on the test split"):
         subsets.judge([run], 1 - LABELS)
+    with pytest.raises(UserError, match="expected runs on the test split"):
+        subsets.judge([run], LABELS[:5])

@@ -45,3 +45,19 @@ def test_the_words_of_a_tokenizer_that_is_given(config, tmp_path):
     assert set(np.concatenate(data.train.token_ids)) == {1, *range(2, 4)}
     # The n-grams are learned all the same: of those words, from these labels.
     assert data.text.ngrams.order == 2 and len(data.text.ngrams.keys)
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(46, "all 45 train reviews are used"), (1, "None of the 1 train reviews is of")],
+)
+def test_a_sample_that_is_not_what_one_would_think_is_told(
+    count, said, config, tmp_path, caplog
+):
+    load(dataclasses.replace(config, num_labelled=count), tmp_path)
+    assert said in caplog.text
+
+
+def test_a_sample_of_both_classes_is_nothing_to_tell(config, tmp_path, caplog):
+    load(dataclasses.replace(config, num_labelled=12), tmp_path)
+    assert "class" not in caplog.text and "num_labelled" not in caplog.text

@@ -1,5 +1,7 @@
 """A classifier that begins as a language model."""
 
+import shutil
+
 import jax
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from lstm_jax.training.finished import load_language_model
 from lstm_jax.training.loop import train_and_evaluate
 from lstm_jax.training.pretrained import read_pretrained
 from lstm_jax.training.run import set_up
-from lstm_jax.training.workdir import Workdir
+from lstm_jax.training.workdir import Workdir, read_json
 from lstm_jax.unroll import trace
 
 SHARED = {"model.bidirectional": False, "model.hidden_size": 5, "data.num_buckets": 1}
@@ -84,9 +86,10 @@ def test_it_begins_with_the_words_and_the_layers(config, language_model, tmp_pat
     assert (tmp_path / "tokenizer.json").read_text() == words
 
 
-def test_a_run_that_was_stopped_ends_like_one_that_was_not(
-    config, trained, tmp_path, monkeypatch
+def test_going_on_needs_no_language_model(
+    config, trained, language_model, tmp_path, monkeypatch
 ):
+    folder = tmp_path / "classifier"
     save = loop._save
 
     def stop(run, snapshot):
@@ -96,10 +99,47 @@ def test_a_run_that_was_stopped_ends_like_one_that_was_not(
     with monkeypatch.context() as patch:
         patch.setattr(loop, "_save", stop)
         with pytest.raises(KeyboardInterrupt):
-            train_and_evaluate(config, tmp_path)
-    train_and_evaluate(config, tmp_path)
-    first, second = (read_best(Workdir(f).checkpoints) for f in (trained, tmp_path))
+            train_and_evaluate(config, folder)
+    gone = language_model.rename(language_model.with_name("gone"))
+    try:
+        summary = train_and_evaluate(config, folder)
+    finally:
+        gone.rename(language_model)
+    first, second = (read_best(Workdir(f).checkpoints) for f in (trained, folder))
     assert_same_bits(flat(first), flat(second))
+    assert summary["pretrained"] == read_json(trained / "summary.json")["pretrained"]
+
+
+def test_it_is_told_where_it_began(trained, language_model, capsys):
+    theirs = read_json(language_model / "summary.json")
+    told = read_json(trained / "summary.json")["pretrained"]
+    names = ("config_name", "seed", "commit", "perplexity")
+    assert told == {name: theirs[name] for name in names if name in theirs}
+    assert {"seed", "perplexity"} <= told.keys()
+
+
+def test_a_language_model_that_still_learns_is_refused(
+    config, tiny_config, language_model, backward, tmp_path
+):
+    unfinished = tmp_path / "unfinished"
+    shutil.copytree(language_model, unfinished)
+    (unfinished / "summary.json").unlink()
+    changes = {"model.pretrained": str(unfinished), "model.backward": backward}
+    with pytest.raises(UserError, match="expected the folder of a finished language"):
+        train_and_evaluate(tiny_config({**CLASSIFIER, **changes}), tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [("data.validation_fraction", 0.3), ("data.group_column", "")],
+)
+def test_reviews_that_the_language_model_has_read_validate_nothing(
+    name, other, tiny_config, language_model, backward, tmp_path
+):
+    changes = {"model.pretrained": str(language_model), "model.backward": backward}
+    changes[name] = other
+    with pytest.raises(UserError, match=f"^{name}: expected .* as in .* got "):
+        train_and_evaluate(tiny_config({**CLASSIFIER, **changes}), tmp_path)
 
 
 def test_its_folder_is_all_that_a_classifier_needs(trained, language_model):
@@ -158,7 +198,8 @@ def test_the_other_direction_is_refused(config, tiny_config, language_model, bac
 def test_what_is_no_language_model_is_refused(what, tiny_config, tmp_path, trained):
     there = {"nothing": tmp_path / "missing", "a classifier": trained}[what]
     config = tiny_config({**CLASSIFIER, "model.pretrained": str(there)})
-    expected = {"nothing": "folder of a run", "a classifier": "language_model"}[what]
-    with pytest.raises(UserError, match=f"expected .*{expected}.* got "):
+    expected = {"nothing": "a finished language", "a classifier": "language_model"}
+    expected = expected[what]
+    with pytest.raises(UserError, match=f"^model.pretrained: expected .*{expected}"):
         train_and_evaluate(config, tmp_path / "run")
     assert not (tmp_path / "run/tokenizer.json").exists()

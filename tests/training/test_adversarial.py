@@ -5,14 +5,16 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from lstm_jax.data.batches import Batch
 from lstm_jax.models.build import build_classifier
 from lstm_jax.models.config import ModelConfig
-from lstm_jax.training.adversarial import worst_shift
+from lstm_jax.training.adversarial import adversarial_loss, worst_shift
 from lstm_jax.training.losses import metric_sums
-from lstm_jax.training.steps import classifier_loss
+from lstm_jax.training.state import create_state
+from lstm_jax.training.steps import make_train_step
 
 LENGTHS = np.array([6, 1, 4], np.int32)
 VOCAB, WIDTH = 12, 6
@@ -81,13 +83,11 @@ def shift(model, params, batch):
 
 def test_its_length_is_told_in_the_size_of_the_vectors(params, batch, shift):
     table = np.asarray(params["embedding"]["embedding"])
-    real = np.concatenate(
-        [table[batch.token_ids[b, :n]] for b, n in enumerate(LENGTHS)]
-    )
-    expected = 0.02 * np.sqrt((real**2).mean())
-    norms = np.sqrt((np.asarray(shift) ** 2).sum(axis=(0, 2)))
-    np.testing.assert_allclose(norms, expected, rtol=1e-5)
     for row, length in enumerate(LENGTHS):
+        real = table[batch.token_ids[row, :length]]
+        expected = 0.02 * np.sqrt((real**2).mean())
+        norm = np.sqrt((np.asarray(shift)[:, row] ** 2).sum())
+        np.testing.assert_allclose(norm, expected, rtol=1e-5)
         assert (np.asarray(shift)[length:, row] == 0).all()
 
 
@@ -108,9 +108,51 @@ def test_where_nothing_hurts_nothing_is_shifted():
     np.testing.assert_array_equal(shift, np.zeros_like(shift))
 
 
+def test_a_review_without_words_is_not_shifted_and_nothing_breaks():
+    slope, vectors = np.random.default_rng(4).normal(size=(2, 4, 3, 2))
+    slope[:, 1], lengths = 0, np.array([4, 0, 2])
+    shift = np.asarray(worst_shift(slope, vectors, lengths, 5.0))
+    assert np.isfinite(shift).all() and (shift[:, 1] == 0).all()
+    assert (shift[:, 0] != 0).any()
+
+
+@pytest.mark.parametrize("steepness", [1e-34, 1e-25, 1e-10, 1.0, 1e18, 1e30])
+def test_the_shift_is_as_long_however_steep_it_is(steepness):
+    rng = np.random.default_rng(5)
+    slope, vectors = rng.normal(size=(2, 4, 1, 3)).astype(np.float32)
+    lengths = np.array([4])
+    found = worst_shift(np.float32(steepness) * slope, vectors, lengths, 5.0)
+    expected = worst_shift(slope, vectors, lengths, 5.0)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_parts_of_a_batch_move_as_the_whole_and_fillers_do_not_count(
+    model, params, batch
+):
+    """Six rows in two parts, one of which holds two fillers without words."""
+    rows = np.array([0, 1, 2, -1, 0, -1])
+    fillers = rows < 0
+    wider = Batch(
+        *(np.where(fillers[(...,) + (None,) * (x.ndim - 1)], 0, x[rows]) for x in batch)
+    )
+    loss = adversarial_loss(model, 0.5)
+    moved = []
+    for parts in (1, 2):
+        step = make_train_step(
+            loss, optax.sgd(0.1), jax.random.key(0), accumulation_steps=parts
+        )
+        state = create_state(params, optax.sgd(0.1), average=False)
+        state, sums = jax.jit(step)(state, wider)
+        assert float(sums.count) == 4 and np.isfinite(float(sums.loss))
+        moved.append(state.params)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), *moved
+    )
+
+
 def test_the_loss_of_a_step_is_that_of_words_shifted_and_not(model, params, batch):
     norm, key = 0.5, jax.random.key(3)
-    loss = classifier_loss(model, adversarial_norm=norm)
+    loss = adversarial_loss(model, norm)
     gradient_of = jax.jit(jax.value_and_grad(loss, has_aux=True))
     (total, (sums, _)), gradient = gradient_of(params, (), batch, key)
     plain = losses(model, params, batch, 0.0).sum()

@@ -168,7 +168,7 @@ function showGates() {
   at("gates").replaceChildren(...strips);
 }
 
-// The same in every picture: units that end up alike lie together.
+// The same in every picture: units alike at the last word lie together.
 function unitOrder() {
   const bytes = bytesOf(found.gates.h.values);
   const units = found.gates.h.units;
