@@ -19,7 +19,6 @@ def get_config() -> ConfigDict:
     config = default_config()
     config.name = "finetune"
     config.data.vocab_size = 30_000
-    config.data.max_length = 600
     config.model.pretrained = "runs/lm"
     config.model.bidirectional = False
     config.model.embedding_size = 256
@@ -29,12 +28,12 @@ def get_config() -> ConfigDict:
     config.model.embedding_dropout_rate = 0.3
     config.model.head_dropout_rate = 0.3
     config.optim.learning_rate = 2e-3
-    config.optim.warmup_fraction = 0.2
-    config.optim.layer_decay = 0.4
-    config.optim.unfreeze_epochs = 0.5
+    config.optim.warmup_fraction = 0.15
+    config.optim.layer_decay = 0.5
+    config.optim.unfreeze_epochs = 0.1
     config.optim.ema_decay = 0.995
-    config.train.adversarial_norm = 5.0
-    config.train.epochs = 4
+    config.train.adversarial_norm = 1.0
+    config.train.epochs = 2
     config.train.batch_size = 32
     config.train.eval_batch_size = 64
     config.train.checkpoint_every_steps = 200
