@@ -181,9 +181,9 @@ def shared_programs(unbroken, monkeypatch):
 
     def make_learner(settings, data, pretrained):
         if settings != config or data.digest() != unbroken.run.data.digest():
-            return real(settings, data)
+            return real(settings, data, pretrained)
         if not first_states:
-            first_states.append(real(settings, data).first_state)
+            first_states.append(real(settings, data, pretrained).first_state)
         # A copy: its memory is given to the first step.
         first = jax.tree.map(lambda x: x.copy(), first_states[0])
         return learner._replace(first_state=first)
