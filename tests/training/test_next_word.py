@@ -49,10 +49,11 @@ def by_hand(window, carry):
 
 
 def test_the_loss_is_that_of_all_words():
-    window, carry = streams().at(2), carry_of()
+    window, carry = streams().at(2), carry_of(seed=8)
     assert 0 < window.weights.sum() <= window.weights.size
     total, (sums, _) = run(window, carry)
     loss, correct = by_hand(window, carry)
+    assert correct > 0
     np.testing.assert_allclose(
         [total, sums.loss, sums.correct, sums.count],
         [loss, loss, correct, window.weights.sum()],
@@ -139,3 +140,12 @@ def test_windows_are_judged_one_after_another_as_a_whole():
     scores = MODEL.apply({"params": PARAMS}, hs, method="scores")
     whole = word_sums(scores, laid.token_ids[:, 1:].T, laid.weights.T)
     np.testing.assert_allclose(total, np.array(whole), rtol=1e-5)
+
+
+def test_told_from_every_word_the_right_answers_are_those_of_all_words():
+    window, carry = streams().at(2), carry_of(seed=8)
+    # So many draws that each of the 23 words is among them.
+    sums = run(window, carry, num_sampled=4000)[1][0]
+    correct = by_hand(window, carry)[1]
+    assert 0 < correct < window.weights.sum()
+    assert float(sums.correct) == correct
