@@ -154,7 +154,12 @@ class Checkpoints:
         if jax.process_index() == 0:
             for torn in self._folder.glob("*.orbax-checkpoint-tmp*"):
                 shutil.rmtree(torn, ignore_errors=True)
-        options = ocp.CheckpointManagerOptions(max_to_keep=self._keep, create=True)
+        # A folder that cannot be made in the background keeps the threads that would
+        # write into it waiting for five minutes, and the process with them.
+        at_once = ocp.AsyncOptions(create_directories_asynchronously=False)
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=self._keep, create=True, async_options=at_once
+        )
         return ocp.CheckpointManager(self._folder.absolute(), options=options)
 
     def _open_again(self) -> None:
@@ -183,9 +188,12 @@ def _is_not_of_orbax(record: logging.LogRecord) -> bool:
     """Whether a report of asyncio is not of a save that failed.
 
     Orbax leaves the errors of some of its futures behind, and asyncio shows them with a
-    traceback whenever these are collected.
+    traceback whenever these are collected.  Those that TensorStore made and nobody
+    awaited have no frames to tell them by, but say where in its sources they are from.
     """
     error = record.exc_info[1] if record.exc_info else None
+    if error is not None and error.__traceback__ is None:
+        return "tensorstore" not in str(error)
     frames = traceback.walk_tb(error.__traceback__ if error else None)
     modules = (frame.f_globals.get("__name__", "") for frame, _ in frames)
     return not any(module.partition(".")[0] == "orbax" for module in modules)

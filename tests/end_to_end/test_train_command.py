@@ -307,7 +307,8 @@ def assert_told_of_a_full_disk(outcome, name):
     """In one line, but for progress bars and what the run says of its devices."""
     assert outcome.code == 2, outcome.err
     lines = [line for line in re.split("[\r\n]+", outcome.err) if line.strip()]
-    (said,) = [line for line in lines if not re.match("INFO: |epoch [0-9]", line)]
+    said, *more = (x for x in lines if not re.match("INFO: |epoch [0-9]", x))
+    assert more == [], outcome.err
     assert said.startswith("error: ") and f"{outcome.workdir / name}" in said
     assert "No space left on device" in said
     assert said.endswith("the same command goes on")

@@ -1,10 +1,13 @@
 import asyncio
 import contextlib
 import dataclasses
+import gc
 import logging
 import random
 import shutil
+import subprocess
 import sys
+import threading
 from types import SimpleNamespace
 
 import jax
@@ -13,6 +16,7 @@ import numpy as np
 import optax
 import orbax.checkpoint as ocp
 import pytest
+import tensorstore
 
 from lstm_jax.errors import UserError
 from lstm_jax.training.checkpoints import (
@@ -369,3 +373,53 @@ def test_on_a_full_disk_the_older_checkpoints_stay_whole(
     assert {p.name for p in folder.iterdir()} == {"6", "12"}
     (folder / "12" / "progress" / "metadata").write_text("{")
     assert_same(restored(folder), snapshots[1])
+
+
+def test_the_line_of_a_full_disk_stands_alone_however_its_threads_race(
+    small_disk, caplog
+):
+    """TensorStore's threads leave errors behind that nobody awaits, now and then."""
+    fill(small_disk)
+    for _ in range(30):
+        checkpoints = Checkpoints(small_disk / "checkpoints", keep=2)
+        with pytest.raises(UserError, match="No space left on device; nothing is"):
+            checkpoints.save(random_snapshot(3))
+            checkpoints.wait()
+        gc.collect()
+    assert caplog.text == ""
+
+
+async def _leave_behind(error):
+    asyncio.get_running_loop().create_future().set_exception(error)
+    gc.collect()
+
+
+def test_errors_that_nobody_awaited_are_shown_unless_tensorstore_made_them(
+    tmp_path, caplog
+):
+    with contextlib.closing(Checkpoints(tmp_path / "checkpoints", keep=1)):
+        (tmp_path / "file").touch()
+        place = {"driver": "file", "path": f"{tmp_path}/file/"}
+        store = tensorstore.open({"driver": "zarr", "kvstore": place})
+        error = store.exception()
+        assert error is not None and error.__traceback__ is None
+        asyncio.run(_leave_behind(error))
+        assert caplog.text == ""
+        asyncio.run(_leave_behind(ValueError("of a user's own loop")))
+        assert "of a user's own loop" in caplog.text
+
+
+def test_a_disk_without_room_for_a_folder_keeps_no_thread_waiting(small_disk):
+    """Orbax' threads would wait five minutes for a folder that nobody can make."""
+    checkpoints = Checkpoints(small_disk / "checkpoints", keep=2)
+    subprocess.run(["mount", "-o", "remount,nr_inodes=8", small_disk], check=True)
+    with pytest.raises(OSError, match="No space left"):
+        for number in range(9):
+            (small_disk / str(number)).touch()
+    before = set(threading.enumerate())
+    with pytest.raises(UserError, match="No space left on device; nothing is saved"):
+        checkpoints.save(random_snapshot(3))
+        checkpoints.wait()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(timeout=10)
+        assert not thread.is_alive(), thread
