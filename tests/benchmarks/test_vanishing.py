@@ -103,6 +103,24 @@ def test_an_lstm_learns_to_add():
     assert result["steps"] == result["curve"][-1][0] < 2000
 
 
+def test_a_warm_up_comes_to_its_end_before_the_length_that_counts(monkeypatch):
+    """Of the two verdicts that it is given: the curve is of the last stage alone."""
+    lengths, verdicts = [], ["not solved", "solved", "not solved", "solved"]
+    learn = vanishing.train_steps
+    monkeypatch.setattr(
+        vanishing,
+        "train_steps",
+        lambda run, *rest: lengths.append(run.length) or learn(run, *rest),
+    )
+    monkeypatch.setattr(vanishing, "judge", lambda *scores: verdicts.pop(0))
+    sizes = {"hidden_size": 4, "batch_size": 2, "eval_every": 3, "warm_up": 5}
+    run = vanishing.Run("copy", 8, "gru", "chrono", 1.0, 7, 1e-2, 30, **sizes)
+    result = vanishing.train(run)
+    assert lengths == [5, 5, 8, 8]
+    assert (result["outcome"], result["steps"]) == ("solved", 12)
+    assert [row[0] for row in result["curve"]] == [9, 12]
+
+
 FIT = {
     "outcome": "solved",
     "loss": 0.1,

@@ -132,19 +132,18 @@ def test_rows_looked_up_in_the_loop_are_those_of_one_hot_vectors(
 
     expected = results(jax.nn.one_hot(words, SHAPE[2]))
     kernel = importlib.import_module("lstm_jax.kernels.fused")
-    monkeypatch.setattr(kernel, "_LONG_LOOK_UP", 1)
+    monkeypatch.setattr(kernel, "_LARGE", 1)
     got = results(words)
     for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
     outputs = 7 * 3 * HIDDEN  # all that is as long as the sequences
     assert size_of_largest(jax.make_jaxpr(run)(params, words)) == outputs
-    monkeypatch.setattr(kernel, "_LONG_LOOK_UP", 10**9)
+    monkeypatch.setattr(kernel, "_LARGE", 10**9)
     hoisted = jax.make_jaxpr(lambda *inputs: run(*inputs))(params, words)
     assert size_of_largest(hoisted) == params["w_ih"].shape[1] * 7 * 3
 
 
-@pytest.mark.parametrize("large", [False, True])
-def test_rows_are_looked_up_with_dropout_and_large_weights(large, monkeypatch):
+def test_rows_are_looked_up_with_dropout(monkeypatch):
     cell = CELLS["lstm"](HIDDEN)
     params, carry, _, _ = one_step(cell)
     words = jax.random.randint(jax.random.key(5), SHAPE[:2], 0, SHAPE[2])
@@ -161,25 +160,59 @@ def test_rows_are_looked_up_with_dropout_and_large_weights(large, monkeypatch):
         return jax.jit(loss)(params, h_mask, xs), grads
 
     expected = results(jax.nn.one_hot(words, SHAPE[2]))
-    monkeypatch.setattr(kernel, "_LONG_LOOK_UP", 1)
-    monkeypatch.setattr(kernel, "_LARGE", 1 if large else 10**9)
+    monkeypatch.setattr(kernel, "_LARGE", 1)
     got = results(words)
     for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
-def test_rows_are_looked_up_when_they_are_many():
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("name", ["lstm", "gru", "peephole_lstm"])
+def test_products_with_inputs_stay_in_a_loop_for_no_gradient(
+    name, reverse, monkeypatch
+):
+    """The values of both, the gradient, and that no buffer of all steps is there."""
+    cell = CELLS[name](HIDDEN)
+    params, carry, _, _ = one_step(cell)
+    how = {"reverse": reverse, "lengths": jnp.array([7, 0, 4]), "carry": carry}
+    xs = random(7, *SHAPE).at[5:, 2].set(jnp.nan)  # in the padding
+
+    def run(params, xs):
+        return unroll(cell, params, xs, implementation="fused", **how)
+
+    def loss(params, xs):
+        last, ys = run(params, xs)
+        return (ys * random(6, *ys.shape)).sum() + (last.h**2).sum()
+
+    def results():
+        both = jax.value_and_grad(loss, argnums=(0, 1))
+        return jax.jit(run)(params, xs), jax.jit(both)(params, xs)
+
+    expected = results()
+    kernel = importlib.import_module("lstm_jax.kernels.fused")
+    monkeypatch.setattr(kernel, "_LARGE", 1)
+    jax.clear_caches()  # the programs above are of the other way
+    got = results()
+    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    assert size_of_largest(jax.make_jaxpr(run)(params, xs)) == 7 * 3 * HIDDEN
+
+
+def test_products_with_inputs_stay_in_the_loop_when_they_are_many(monkeypatch):
     kernel = importlib.import_module("lstm_jax.kernels.fused")
     cell = CELLS["lstm"](256)  # 1,024 numbers a word
     params = {"w_ih": jax.ShapeDtypeStruct((9, 1024), jnp.float32)}
 
-    def is_long(cell, *shape):
-        return kernel._is_long_look_up(cell, params, np.zeros(shape, np.int32))
+    def is_inside(cell, *shape, dtype="int32"):
+        return kernel._is_better_inside(cell, params, np.zeros(shape, dtype))
 
-    assert is_long(cell, 64, 64) and not is_long(cell, 63, 64)
-    assert not is_long(CELLS["layer_norm_lstm"](256), 64, 64)
-    vectors = np.zeros((64, 64, 9), np.float32)
-    assert not kernel._is_long_look_up(cell, params, vectors)
+    assert is_inside(cell, 64, 64) and not is_inside(cell, 63, 64)
+    assert not is_inside(CELLS["layer_norm_lstm"](256), 64, 64)
+    assert is_inside(cell, 64, 64, 9, dtype="float32")
+    assert not is_inside(cell, 63, 64, 9, dtype="float32")
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert is_inside(cell, 64, 64)
+    assert not is_inside(cell, 64, 64, 9, dtype="float32")
 
 
 def size_of_largest(closed):
