@@ -23,12 +23,56 @@ def tables() -> dict[str, str]:
 
 
 def make_step(cases: dict[str, Any]) -> str:
-    """A training step, then a forward pass; a row a library, a column a case."""
-    return (
-        _table("training step, ms", "train_ms", cases)
-        + "\n"
-        + _table("forward pass, ms", "infer_ms", cases)
-    )
+    """A training step, a forward pass, the other cases; a row a library."""
+    plain = {name: case for name, case in cases.items() if len(name.split()) == 4}
+    others = {name: case for name, case in cases.items() if name not in plain}
+    tables = [
+        _table("training step, ms", "train_ms", plain),
+        _table("forward pass, ms", "infer_ms", plain),
+        make_limits(plain),
+        _table("training step, ms", "train_ms", others),
+        _table("forward pass, ms", "infer_ms", others),
+    ]
+    return "\n".join(tables)
+
+
+def make_limits(cases: dict[str, Any]) -> str:
+    """The share of the largest product that the tuned ones reach in training."""
+    lines = [
+        f"| share of the product limit, training | {' | '.join(cases)} |",
+        "|---" * (len(cases) + 1) + "|",
+    ]
+    rows = [
+        [row for row in c["rows"] if row["start"] == "tuned"] for c in cases.values()
+    ]
+    for library in dict.fromkeys(row["library"] for row in max(rows, key=len)):
+        cells = [_share(case, library) for case in cases.values()]
+        lines.append(f"| {library} | {' | '.join(cells)} |")
+    limits = [
+        c["machine"]["matrix_product_gigaflops_per_second"] for c in cases.values()
+    ]
+    lines.append(f"| limit, 10⁹ operations a second | {' | '.join(map(str, limits))} |")
+    return "\n".join(lines) + "\n"
+
+
+def _share(case: dict[str, Any], library: str) -> str:
+    limit = case["machine"]["matrix_product_gigaflops_per_second"]
+    for row in case["rows"]:
+        if (row["library"], row["start"]) == (library, "tuned"):
+            return f"{row['gigaflops_per_second'] / limit:.0%}"
+    return "not run"
+
+
+def make_scaling(measured: dict[str, Any]) -> str:
+    """A row a point: what grows, and time and memory of a gradient."""
+    lines = ["| what grows | it is | ms | temporary MB |", "|---|---|---|---|"]
+    for name, points in measured.items():
+        field = name.partition(",")[0]
+        for point in points:
+            memory = f"{point['temporary_megabytes']:,.0f}"
+            shown = f"{point[field]:,} | {point['milliseconds']:,.1f} | {memory}"
+            lines.append(f"| {name} | {shown} |")
+    return "\n".join(lines) + "\n"
 
 
 def make_job(entrants: dict[str, Any]) -> str:
@@ -78,6 +122,7 @@ def _cell(rows: list[dict[str, Any]], library: str, start: str, key: str) -> str
 MAKE: dict[str, Callable[[Any], str]] = {
     "step": make_step,
     "job": make_job,
+    "scaling": make_scaling,
 }
 
 if __name__ == "__main__":
