@@ -75,6 +75,11 @@ def make_scaling(measured: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def make_flags(cases: dict[str, Any]) -> str:
+    """A training step of ours with each of a few flags of XLA."""
+    return _table("training step, ms", "train_ms", cases)
+
+
 def make_job(entrants: dict[str, Any]) -> str:
     """Seconds from a command to a validation accuracy; a row an entrant."""
     targets = list(next(iter(entrants.values()))["seconds_to"])
@@ -123,6 +128,7 @@ MAKE: dict[str, Callable[[Any], str]] = {
     "step": make_step,
     "job": make_job,
     "scaling": make_scaling,
+    "flags": make_flags,
 }
 
 if __name__ == "__main__":

@@ -9,6 +9,11 @@ ours (``lstm_jax/host.py``); ours as ``train.py`` starts it and as a plain impor
 Ours classifies with the embedding folded into the LSTM, as its ``Predictor`` does.
 Medians go to ``results/speed/step.json``, and with ``benchmarks/speed_table.py`` into
 README.  Needs the ``[bench]`` extra and a machine with nothing else to do.
+
+    python benchmarks/step.py --flags
+
+times ours alone, with each of a few flags of XLA that may make a CPU faster, and writes
+``results/speed/flags.json``.
 """
 
 import argparse
@@ -18,6 +23,7 @@ import platform
 import statistics
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,11 +33,26 @@ from speed.case import CASES, Case
 from lstm_jax.host import count_cores, host_settings
 
 ROOT = Path(__file__).resolve().parent.parent
-OUTPUT = ROOT / "results" / "speed" / "step.json"
+OUTPUT = ROOT / "results" / "speed"
 WORKER = Path(__file__).resolve().parent / "speed" / "worker.py"
 ROUNDS = 3
 ROUND_SECONDS = 0.5  # about, of each program of each worker
 PLAIN_ONLY = ("haiku", "equinox")  # have neither lengths nor a dtype of the products
+# Other libraries' products, and wider vectors than XLA prefers.
+FLAGS = {
+    "onednn": (
+        "--xla_cpu_use_onednn=true --xla_cpu_experimental_onednn_fusion_type="
+        "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"
+    ),
+    "xnnpack": (
+        "--xla_cpu_use_xnnpack=true --xla_cpu_experimental_xnn_fusion_type="
+        "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"
+    ),
+    "ynnpack": (
+        "--xla_cpu_experimental_ynn_fusion_type=LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"
+    ),
+    "wide vectors": "--xla_cpu_prefer_vector_width=512",
+}
 LIBRARIES = (
     *("ours, fused", "ours, scan"),
     *("flax.linen", "flax.nnx", "haiku", "equinox"),
@@ -45,7 +66,8 @@ class Entrant(NamedTuple):
     Attributes:
       library: one of ``LIBRARIES``.
       start: "tuned" has our allocator settings, "plain" none; ours tuned has one
-        device a core as well, as ``train.py`` gives it.
+        device a core as well, as ``train.py`` gives it.  A key of ``FLAGS`` is tuned
+        with those flags.
     """
 
     library: str
@@ -54,8 +76,9 @@ class Entrant(NamedTuple):
     def environ(self) -> dict[str, str]:
         """Of its process."""
         added = {"TF_CPP_MIN_LOG_LEVEL": "3", "JAX_PLATFORMS": "cpu"}
-        if self.start == "tuned":
-            added |= host_settings(os.environ, count_cores())
+        if self.start != "plain":
+            flags = FLAGS.get(self.start, "")
+            added |= host_settings({**os.environ, "XLA_FLAGS": flags}, count_cores())
             if not self.library.startswith("ours"):
                 added.pop("XLA_FLAGS", None)
         if self.library.startswith("keras"):
@@ -105,26 +128,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="*", default=LIBRARIES)
     parser.add_argument("--starts", nargs="*", default=("tuned", "plain"))
+    parser.add_argument("--flags", action="store_true")
     parser.add_argument("--cases", nargs="*", type=int, default=range(len(CASES)))
     arguments = parser.parse_args()
     for number in arguments.cases:
+        if arguments.flags:
+            entrants = [Entrant("ours, fused", s) for s in ("tuned", *FLAGS)]
+            save("flags", CASES[number], time_case(number, entrants))
+            continue
         # One start after the other: all at once, the large cases fill the memory.
         rows = [
             row
             for start in arguments.starts
-            for row in time_case(
-                number,
-                [
-                    Entrant(library, start)
-                    for library in arguments.only
-                    if library not in PLAIN_ONLY or is_plain(CASES[number])
-                ],
-            )
+            for row in time_case(number, pick(CASES[number], arguments.only, start))
         ]
-        OUTPUT.parent.mkdir(parents=True, exist_ok=True)
-        done = json.loads(OUTPUT.read_text()) if OUTPUT.exists() else {}
-        done[CASES[number].name] = {"machine": _machine(), "rows": rows}
-        OUTPUT.write_text(json.dumps(done, indent=1) + "\n")
+        save("step", CASES[number], rows)
+
+
+def pick(case: Case, libraries: Sequence[str], start: str) -> list[Entrant]:
+    """Those that can do a case."""
+    able = [x for x in libraries if is_plain(case) or x not in PLAIN_ONLY]
+    return [Entrant(library, start) for library in able]
+
+
+def save(name: str, case: Case, rows: list[dict[str, Any]]) -> None:
+    """Add a case to a file of results."""
+    path = OUTPUT / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    done = json.loads(path.read_text()) if path.exists() else {}
+    done[case.name] = {"machine": _machine(), "rows": rows}
+    path.write_text(json.dumps(done, indent=1) + "\n")
 
 
 def is_plain(case: Case) -> bool:

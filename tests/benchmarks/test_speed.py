@@ -1,0 +1,99 @@
+"""Who is timed, how each is started, and the tables of what came out."""
+
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def step(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("step")
+
+
+@pytest.fixture
+def speed_table(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("speed_table")
+
+
+def test_only_ours_gets_a_device_a_core_and_only_a_plain_start_gets_nothing(
+    step, monkeypatch
+):
+    for name in ("XLA_FLAGS", *step.host_settings({}, 2)):
+        monkeypatch.delenv(name, raising=False)
+    ours = step.Entrant("ours, fused", "tuned").environ()
+    flagged = step.Entrant("ours, fused", "wide vectors").environ()
+    peer = step.Entrant("keras jax", "tuned").environ()
+    plain = step.Entrant("torch", "plain").environ()
+    assert "device_count" in ours["XLA_FLAGS"]
+    assert flagged["XLA_FLAGS"] == (
+        "--xla_cpu_prefer_vector_width=512 " + ours["XLA_FLAGS"]
+    )
+    assert "XLA_FLAGS" not in peer and peer["MALLOC_MMAP_MAX_"] == "0"
+    assert peer["KERAS_BACKEND"] == "jax"
+    assert "XLA_FLAGS" not in plain and "MALLOC_MMAP_MAX_" not in plain
+
+
+def test_libraries_without_lengths_or_bfloat16_are_left_out_there(step):
+    whole, ragged, half = step.CASES[0], step.CASES[4], step.CASES[7]
+    libraries = ("ours, fused", "haiku", "torch")
+    assert [x.library for x in step.pick(whole, libraries, "plain")] == [*libraries]
+    for case in (ragged, half):
+        assert [x.library for x in step.pick(case, libraries, "tuned")] == [
+            "ours, fused",
+            "torch",
+        ]
+
+
+def test_a_case_joins_those_of_other_days(step, monkeypatch, tmp_path):
+    monkeypatch.setattr(step, "OUTPUT", tmp_path / "speed")
+    monkeypatch.setattr(step, "_machine", lambda: {"cores": 3})
+    for case, rows in ((0, [{"a": 1}]), (1, [{"b": 2}]), (0, [{"c": 3}])):
+        step.save("step", step.CASES[case], rows)
+    assert json.loads((tmp_path / "speed" / "step.json").read_text()) == {
+        step.CASES[0].name: {"machine": {"cores": 3}, "rows": [{"c": 3}]},
+        step.CASES[1].name: {"machine": {"cores": 3}, "rows": [{"b": 2}]},
+    }
+
+
+def row(library, start, train, infer=1.0):
+    names = ("library", "start", "train_ms", "infer_ms", "gigaflops_per_second")
+    return dict(zip(names, (library, start, train, infer, 1000 / train), strict=True))
+
+
+def test_tables_hold_cells_shares_of_the_limit_and_the_best_in_bold(speed_table):
+    machine = {"matrix_product_gigaflops_per_second": 200.0}
+    first = [row("ours", "tuned", 10.0), row("torch", "tuned", 12.5, 0.5)]
+    cases = {
+        "B1 T2 D3 H4": {"machine": machine, "rows": [*first, row("torch", "plain", 9)]},
+        "B1 T2 D3 H4 ragged": {"machine": machine, "rows": first[:1]},
+    }
+    training, forward, limits, ragged, _ = speed_table.make_step(cases).split("\n\n")
+    assert training.splitlines()[2:] == [
+        "| ours, tuned | 10.0 |",
+        "| torch, tuned | 12.5 |",
+        "| torch, plain | **9.0** |",
+    ]
+    assert forward.splitlines()[3] == "| torch, tuned | **0.5** |"
+    assert limits.splitlines()[2:] == [
+        "| ours | 50% |",
+        "| torch | 40% |",
+        "| limit, 10⁹ operations a second | 200.0 |",
+    ]
+    assert ragged.splitlines()[0] == "| training step, ms | B1 T2 D3 H4 ragged |"
+    assert ragged.splitlines()[2:] == ["| ours, tuned | **10.0** |"]
+
+
+def test_a_point_of_the_scaling_table_shows_what_grows(speed_table):
+    point = {"steps": 4000, "batch": 8, "milliseconds": 5.25}
+    points = [point | {"temporary_megabytes": 1234.4}]
+    table = speed_table.make_scaling({"steps, chunks": points, "batch": points})
+    assert table.splitlines()[2:] == [
+        "| steps, chunks | 4,000 | 5.2 | 1,234 |",
+        "| batch | 8 | 5.2 | 1,234 |",
+    ]
