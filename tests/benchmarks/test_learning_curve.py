@@ -1,0 +1,87 @@
+"""The commands of the learning curve, and what it makes of their summaries."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import learning_curve
+
+WORDS = learning_curve.Point("lstm_words", 300, 2)
+TUNED = learning_curve.Point("finetune", 0, 1)
+
+
+def test_the_commands_are_those_of_a_user():
+    assert learning_curve.command(WORDS, Path("/a/b"), "lm")[1:] == [
+        *("train.py", "--config", "configs/lstm_words.py", "--workdir=/a/b"),
+        *("--config.seed=2", "--config.data.num_labelled=300"),
+        "--config.train.epochs=30",
+    ]
+    words = learning_curve.command(TUNED, Path("/a/b"), "/runs/lm")
+    assert words[-2:] == [
+        "--config.train.epochs=2",
+        "--config.model.pretrained=/runs/lm",
+    ]
+    assert words[0] == sys.executable
+
+
+@pytest.fixture
+def summaries(monkeypatch):
+    """Runs that leave a summary and train nothing."""
+    commands = []
+
+    def run(words, **how):
+        commands.append(words)
+        folder = Path(words[4].partition("=")[2])
+        folder.mkdir(parents=True)
+        summary = {
+            "counts": {"train": 22_495},
+            "best_epoch": 2,
+            "val": {"accuracy": 0.9},
+            "test": {"accuracy": 0.91},
+            "seconds": {"train": 12.5},
+        }
+        (folder / "summary.json").write_text(json.dumps(summary))
+
+    monkeypatch.setattr(learning_curve.subprocess, "run", run)
+    return commands
+
+
+def test_a_row_has_the_number_of_reviews_that_were_learned_from(summaries, tmp_path):
+    flags = ["--config.data.validation_groups=movies.txt"]
+    row = learning_curve.measure(TUNED, tmp_path / TUNED.name, "runs/lm", flags)
+    assert summaries[0][-1:] == flags and TUNED.name == "finetune-all-1"
+    assert row == {
+        "config": "finetune",
+        "num_labelled": 22_495,
+        "seed": 1,
+        "best_epoch": 2,
+        "val_accuracy": 0.9,
+        "test_accuracy": 0.91,
+        "train_seconds": 12.5,
+    }
+
+
+def test_the_picture_has_the_means_over_seeds(tmp_path):
+    rows = [
+        {"config": config, "num_labelled": count, "test_accuracy": accuracy}
+        for config, count, accuracy in (
+            *(("finetune", 1000, 0.8), ("finetune", 100, 0.7)),
+            *(("finetune", 1000, 0.9), ("lstm_words", 100, 0.5)),
+        )
+    ]
+    figure = learning_curve.draw(rows)
+    lines = {line.get_label(): line for line in figure.axes[0].lines}
+    tuned = lines["begins as a language model"].get_xydata().tolist()
+    assert tuned == [[100, 70], pytest.approx([1000, 85])]
+    assert lines["begins with nothing"].get_xydata().tolist() == [[100, 50]]
+    learning_curve.save(figure, tmp_path / "new" / "curve.png")
+    assert (tmp_path / "new" / "curve.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("config", learning_curve.EPOCHS)
+def test_all_labels_get_the_epochs_of_the_config(config):
+    settings = importlib.import_module(f"configs.{config}").get_config()
+    assert learning_curve.EPOCHS[config][0] == settings.train.epochs
