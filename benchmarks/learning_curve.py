@@ -5,8 +5,8 @@
 Trains ``configs/finetune.py``, which begins as a language model, and
 ``configs/lstm_words.py``, which begins with nothing, on the same samples of the
 labelled train reviews.  Few labels get more epochs; the best is chosen on the
-validation reviews, which are labelled too and the same for all.  Each run has a folder below
-``--workdir``, so that the same command goes on after it was stopped.  Writes
+validation reviews, which are labelled too and the same for all.  Each run has a folder
+below ``--workdir``, so that the same command goes on after it was stopped.  Writes
 ``results/learning_curve.json`` and draws it.
 """
 
