@@ -115,6 +115,7 @@ class ModelConfig:
 class LanguageModelConfig:
     """What a language model has beside the settings of ``ModelConfig``."""
 
+    unlabelled: bool = True  # False: only the train reviews of a classifier are read
     window: int = 64  # words of a row in a step; the carry goes on, the gradient not
     num_sampled: int = 2048  # words that the next one is told from; 0 is all
     vocabulary_dropout_rate: float = 0.0  # of words, everywhere in a batch

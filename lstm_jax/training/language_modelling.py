@@ -10,7 +10,6 @@ import numpy as np
 import optax
 from jax.sharding import Mesh
 
-from lstm_jax.data.config import DataConfig
 from lstm_jax.data.corpus import Corpus, Reviews
 from lstm_jax.data.datasets import Text, learn_text, load_text, tokenize
 from lstm_jax.data.sources import load_corpus
@@ -72,7 +71,7 @@ def make_language_modelling(config: Config, workdir: Workdir) -> Task:
       UserError: data or settings are not as expected.
     """
     with shared_mistakes():
-        texts = load_texts(config.data, workdir)
+        texts = load_texts(config, workdir)
     leave_text(workdir, texts.corpus, texts.text)
     work = _prepare(config, texts)
     steps = count_windows(texts.train, config.train.batch_size, _window(config))
@@ -95,17 +94,18 @@ def make_language_modelling(config: Config, workdir: Workdir) -> Task:
     )
 
 
-def load_texts(config: DataConfig, workdir: Workdir) -> Texts:
-    """The train reviews of a classifier, and the unlabelled ones; its validation.
+def load_texts(config: Config, workdir: Workdir) -> Texts:
+    """The train reviews of a classifier, its validation, and the unlabelled ones.
 
     The vocabulary is that of the folder, when a run left one there, else learned.
     """
-    corpus = load_corpus(config, unlabelled=True)
-    train_rows, val_rows = split_validation(corpus.train, config.validation_fraction)
+    data, all_texts = config.data, config.language_model.unlabelled
+    corpus = load_corpus(data, unlabelled=all_texts)
+    train_rows, val_rows = split_validation(corpus.train, data.validation_fraction)
     train = [corpus.train.texts[i] for i in train_rows] + list(corpus.unlabelled)
     val = [corpus.train.texts[i] for i in val_rows]
-    unlabelled = Reviews(train, np.zeros(len(train), np.int32))
-    text = load_text(workdir.path, 1, 0) or learn_text(unlabelled, config, 1)
+    read = Reviews(train, np.zeros(len(train), np.int32))
+    text = load_text(workdir.path, 1, 0) or learn_text(read, data, 1)
     return Texts(corpus, text, tokenize(text, train), tokenize(text, val))
 
 

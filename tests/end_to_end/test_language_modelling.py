@@ -1,5 +1,6 @@
 """A language model, trained by the loop that trains classifiers, and what it writes."""
 
+import dataclasses
 import json
 import math
 import os
@@ -56,7 +57,7 @@ def trained(config, tmp_path_factory):
 def counts(folder):
     """How often each word stands in the validation texts, ends of texts and all."""
     config = load_language_model(folder).config
-    texts = language_modelling.load_texts(config.data, loop.Workdir(folder))
+    texts = language_modelling.load_texts(config, loop.Workdir(folder))
     words = np.concatenate([np.append(ids, END_ID) for ids in texts.val])
     return np.bincount(words, minlength=texts.text.tokenizer.get_vocab_size())
 
@@ -83,13 +84,32 @@ def test_the_test_split_is_not_read(config, tmp_path, monkeypatch):
         seen.append(corpus.test)
         return corpus._replace(test=corpus.test._replace(texts=texts))
 
-    texts = language_modelling.load_texts(config.data, loop.Workdir(tmp_path))
+    texts = language_modelling.load_texts(config, loop.Workdir(tmp_path))
     monkeypatch.setattr(language_modelling, "load_corpus", spoilt)
-    other = language_modelling.load_texts(config.data, loop.Workdir(tmp_path))
+    other = language_modelling.load_texts(config, loop.Workdir(tmp_path))
     assert seen
     assert other.text.tokenizer.to_str() == texts.text.tokenizer.to_str()
     for a, b in zip(other.train + other.val, texts.train + texts.val, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_unlabelled_texts_are_read_unless_told_otherwise(config, tmp_path, monkeypatch):
+    load = language_modelling.load_corpus
+
+    def with_more(data, *, unlabelled):
+        more = ("unheard of", "unseen") if unlabelled else ()
+        return load(data)._replace(unlabelled=more)
+
+    monkeypatch.setattr(language_modelling, "load_corpus", with_more)
+    own = dataclasses.replace(config.language_model, unlabelled=False)
+    few = dataclasses.replace(config, language_model=own)
+    found = [
+        language_modelling.load_texts(settings, loop.Workdir(tmp_path / name))
+        for name, settings in (("all", config), ("few", few))
+    ]
+    assert len(found[0].train) == len(found[1].train) + 2
+    has = [t.text.tokenizer.token_to_id("unseen") is not None for t in found]
+    assert has == [True, False]
 
 
 @pytest.mark.parametrize("place", [("_count", 4), ("_save", 3)])
