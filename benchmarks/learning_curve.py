@@ -50,12 +50,12 @@ class Point(NamedTuple):
 
 
 def main() -> None:
-    """Run what is not there yet, and write and draw all of it."""
+    """Run what is not there yet; write each run, and draw all of them."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--workdir", type=Path, default=Path("runs/learning_curve"))
     parser.add_argument("--pretrained", default="runs/lm")
     parser.add_argument("--seeds", nargs="*", type=int, default=[0])
-    parser.add_argument("--draw_only", action="store_true")
+    parser.add_argument("--draw-only", action="store_true")
     arguments, settings = parser.parse_known_args()
     if not arguments.draw_only:
         points = [
@@ -64,21 +64,31 @@ def main() -> None:
             for config, counts in EPOCHS.items()
             for count in counts
         ]
-        rows = [
-            measure(
-                point, arguments.workdir / point.name, arguments.pretrained, settings
-            )
-            for point in points
-        ]
-        OUTPUT.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    save(draw(json.loads(OUTPUT.read_text(encoding="utf-8"))), PICTURE)
+        for point in points:
+            folder = arguments.workdir / point.name
+            keep(point, measure(point, folder, arguments.pretrained, settings))
+    save(draw(list(read().values())), PICTURE)
+
+
+def keep(point: Point, row: dict[str, Any]) -> None:
+    """Write a row beside those of other points."""
+    rows = read() | {point.name: row}
+    OUTPUT.parent.mkdir(parents=True, exist_ok=True)
+    OUTPUT.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+def read() -> dict[str, Any]:
+    """The rows so far, by the names of their points."""
+    return json.loads(OUTPUT.read_text(encoding="utf-8")) if OUTPUT.exists() else {}
 
 
 def measure(
     point: Point, folder: Path, pretrained: str, settings: list[str]
 ) -> dict[str, Any]:
-    """Train, or go on; what the summary says of it."""
-    subprocess.run(command(point, folder, pretrained) + settings, cwd=ROOT, check=True)
+    """Train, go on, or leave it as it is; what the summary says of it."""
+    if not (folder / "summary.json").exists():
+        words = command(point, folder, pretrained) + settings
+        subprocess.run(words, cwd=ROOT, check=True)
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     row = point._asdict() | {
         "num_labelled": summary["counts"]["train"],

@@ -351,11 +351,12 @@ def train(run: Run) -> dict[str, Any]:
       run: the settings.
 
     Returns:
-      ``outcome`` ("solved", "not solved" or "diverged"), ``steps`` taken, the
-      last ``loss`` and ``recall``, ``seconds``, and ``curve``: rows of step, loss
+      ``outcome`` ("solved", "not solved" or "diverged"; "not reached" where the
+      warm-up did not come to its end), ``steps`` and ``seconds`` with those of the
+      warm-up, the last ``loss`` and ``recall``, and ``curve``: rows of step, loss
       over the baseline's, recall, and the median and largest norm of the gradient
-      (before clipping) since the row before.  All but ``steps`` are of ``length``,
-      unless the warm-up never came to its end.
+      (before clipping) since the row before.  Scores are of ``length``, or of the
+      warm-up where nothing else was reached.
     """
     started = time.perf_counter()
     key_init, key_train, key_eval = jax.random.split(jax.random.key(run.seed), 3)
@@ -363,21 +364,20 @@ def train(run: Run) -> dict[str, Any]:
     state = params, make_optimizer(run).init(params)
     # One compiled program for all seeds.
     stages = [run._replace(seed=0, length=x) for x in (run.warm_up, run.length) if x]
-    curve, outcome = [], "not solved"
+    rows, outcome = [], "not solved"
     for step in range(0, run.max_steps, run.eval_every):
-        state, norms = train_steps(
-            stages[0], state, jax.random.fold_in(key_train, step)
-        )
-        scores = evaluate(stages[0], state[0], jax.random.fold_in(key_eval, step))
+        stage = stages[0]
+        state, norms = train_steps(stage, state, jax.random.fold_in(key_train, step))
+        scores = evaluate(stage, state[0], jax.random.fold_in(key_eval, step))
         norms = jnp.median(norms), jnp.max(norms)
-        curve.append([step + run.eval_every, *_round([*scores, *norms])])
-        outcome = judge(*curve[-1][1:3])
+        curve_row = [step + run.eval_every, *_round([*scores, *norms])]
+        rows.append((stage.length, curve_row))
+        outcome = judge(*curve_row[1:3])
         if outcome == "solved" and len(stages) > 1:
-            curve, outcome = [], "not solved"
             del stages[0]
         elif outcome != "not solved":
             break
-    return _summarize(run, outcome, curve) | {
+    return _summarize(run, outcome, rows) | {
         "seconds": round(time.perf_counter() - started, 1)
     }
 
@@ -394,10 +394,17 @@ def judge(ratio: float, recall: float) -> str:
     return "solved" if solved else "not solved"
 
 
-def _summarize(run: Run, outcome: str, curve: list[list[float]]) -> dict[str, Any]:
+def _summarize(
+    run: Run, outcome: str, rows: list[tuple[int, list[float]]]
+) -> dict[str, Any]:
+    """Of the last length that was learned, which may be that of the warm-up."""
+    reached = rows[-1][0]
+    curve = [row for length, row in rows if length == reached]
     step, ratio, recall = curve[-1][:3]
-    loss = ratio * TASKS[run.task].baseline(run.length)
+    loss = ratio * TASKS[run.task].baseline(reached)
     summary = {"outcome": outcome, "steps": step, "loss": _round([loss])[0]}
+    if reached != run.length:
+        summary["outcome"] = "not reached"
     return summary | {"ratio": ratio, "recall": recall, "curve": curve}
 
 
@@ -459,7 +466,7 @@ def copy_runs() -> list[Run]:
 
 
 def _copy_run(length: int, cell: str, clip: float | None) -> Run:
-    """A run; the simple network, which does not solve the warm-up, goes without."""
+    """A run; the simple network, which never solves the warm-up, goes without."""
     run = _make_run("copy", COPY_STEPS, 0, length, cell, "chrono", clip)
     run = run._replace(hidden_size=256, decay=True)
     if cell == "rnn" or length == COPY_WARM_UP:
@@ -489,8 +496,9 @@ def full_study() -> Study:
 def quick_study() -> Study:
     """Every part of the study, so small that it takes seconds and shows nothing."""
     tiny = {"max_steps": 4, "eval_every": 2, "hidden_size": 4, "batch_size": 2}
-    runs = (*adding_runs()[3:5], copy_runs()[0])
+    runs = (*adding_runs()[3:5], copy_runs()[0], copy_runs()[4])
     tiny_runs = tuple(run._replace(length=10, **tiny) for run in runs)
+    tiny_runs = tuple(r._replace(warm_up=r.warm_up and 5) for r in tiny_runs)
     sizes = {"lags": 20, "stride": 2, "seeds": 2, "hidden_size": 4, "batch_size": 2}
     return Study(CASES[1::4], tiny_runs, **sizes)
 
@@ -559,7 +567,14 @@ def _read(log: Path) -> list[dict[str, Any]]:
     whole, _, rest = text.rpartition("\n")
     if rest:
         log.write_text(f"{whole}\n" if whole else "", encoding="utf-8")
-    return [json.loads(line) for line in whole.splitlines()]
+    return [_complete(json.loads(line)) for line in whole.splitlines()]
+
+
+def _complete(record: dict[str, Any]) -> dict[str, Any]:
+    """With the settings that ``Run`` did not have yet when it was written."""
+    if run := record["key"].get("run"):
+        record["key"]["run"] = Run(**run)._asdict()
+    return record
 
 
 def write_json(results: dict[str, Any], path: Path) -> None:
@@ -599,6 +614,7 @@ def draw_tasks(results: dict[str, Any]) -> Figure:
                 run
                 for run in results["runs"]
                 if (run["task"], run["length"]) == (task, length)
+                and run["outcome"] != "not reached"
             ]
             _draw_runs(axes, runs, f"{task}, T = {length:,}")
     grid[0, 0].set_xscale("log")

@@ -189,11 +189,12 @@ def _is_not_of_orbax(record: logging.LogRecord) -> bool:
 
     Orbax leaves the errors of some of its futures behind, and asyncio shows them with a
     traceback whenever these are collected.  Those that TensorStore made and nobody
-    awaited have no frames to tell them by, but say where in its sources they are from.
+    awaited have no frames to tell them by, but name the unfinished file.
     """
     error = record.exc_info[1] if record.exc_info else None
     if error is not None and error.__traceback__ is None:
-        return "tensorstore" not in str(error)
+        marks = (".orbax-checkpoint-tmp", "[tensorstore_spec=")
+        return not all(mark in str(error) for mark in marks)
     frames = traceback.walk_tb(error.__traceback__ if error else None)
     modules = (frame.f_globals.get("__name__", "") for frame, _ in frames)
     return not any(module.partition(".")[0] == "orbax" for module in modules)

@@ -51,7 +51,9 @@ def summaries(monkeypatch):
 
 def test_a_row_has_the_number_of_reviews_that_were_learned_from(summaries, tmp_path):
     flags = ["--config.data.validation_groups=movies.txt"]
-    row = learning_curve.measure(TUNED, tmp_path / TUNED.name, "runs/lm", flags)
+    for _ in range(2):  # the second time it is there
+        row = learning_curve.measure(TUNED, tmp_path / TUNED.name, "runs/lm", flags)
+    assert len(summaries) == 1
     assert summaries[0][-1:] == flags and TUNED.name == "finetune-all-1"
     assert row == {
         "config": "finetune",
@@ -62,6 +64,13 @@ def test_a_row_has_the_number_of_reviews_that_were_learned_from(summaries, tmp_p
         "test_accuracy": 0.91,
         "train_seconds": 12.5,
     }
+
+
+def test_a_row_joins_those_of_other_seeds(monkeypatch, tmp_path):
+    monkeypatch.setattr(learning_curve, "OUTPUT", tmp_path / "new" / "curve.json")
+    for point, row in ((WORDS, {"a": 1}), (TUNED, {"b": 2}), (WORDS, {"c": 3})):
+        learning_curve.keep(point, row)
+    assert learning_curve.read() == {WORDS.name: {"c": 3}, TUNED.name: {"b": 2}}
 
 
 def test_the_picture_has_the_means_over_seeds(tmp_path):

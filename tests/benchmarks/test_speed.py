@@ -31,9 +31,11 @@ def test_only_ours_gets_a_device_a_core_and_only_a_plain_start_gets_nothing(
     peer = step.Entrant("keras jax", "tuned").environ()
     plain = step.Entrant("torch", "plain").environ()
     assert "device_count" in ours["XLA_FLAGS"]
-    assert flagged["XLA_FLAGS"] == (
-        "--xla_cpu_prefer_vector_width=512 " + ours["XLA_FLAGS"]
-    )
+    width = "--xla_cpu_prefer_vector_width=512"
+    assert flagged["XLA_FLAGS"] == f"{width} {ours['XLA_FLAGS']}"
+    monkeypatch.setenv("XLA_FLAGS", "--own")
+    both = step.Entrant("ours, fused", "wide vectors").environ()
+    assert both["XLA_FLAGS"] == f"--own {flagged['XLA_FLAGS']}"
     assert "XLA_FLAGS" not in peer and peer["MALLOC_MMAP_MAX_"] == "0"
     assert peer["KERAS_BACKEND"] == "jax"
     assert "XLA_FLAGS" not in plain and "MALLOC_MMAP_MAX_" not in plain
@@ -66,27 +68,37 @@ def row(library, start, train, infer=1.0):
     return dict(zip(names, (library, start, train, infer, 1000 / train), strict=True))
 
 
-def test_tables_hold_cells_shares_of_the_limit_and_the_best_in_bold(speed_table):
-    machine = {"matrix_product_gigaflops_per_second": 200.0}
+def test_tables_hold_cells_shares_of_the_product_and_the_best_in_bold(speed_table):
+    machine = {"largest_product_gigaflops_per_second": 200.0}
     first = [row("ours", "tuned", 10.0), row("torch", "tuned", 12.5, 0.5)]
     cases = {
         "B1 T2 D3 H4": {"machine": machine, "rows": [*first, row("torch", "plain", 9)]},
         "B1 T2 D3 H4 ragged": {"machine": machine, "rows": first[:1]},
+        "B9 T2 D3 H4": {"machine": {}, "rows": first[:1]},
     }
-    training, forward, limits, ragged, _ = speed_table.make_step(cases).split("\n\n")
+    training, forward, ragged, _, shares = speed_table.make_step(cases).split("\n\n")
     assert training.splitlines()[2:] == [
-        "| ours, tuned | 10.0 |",
-        "| torch, tuned | 12.5 |",
-        "| torch, plain | **9.0** |",
+        "| ours, tuned | 10.0 | **10.0** |",
+        "| torch, tuned | 12.5 | not run |",
+        "| torch, plain | **9.0** | not run |",
     ]
-    assert forward.splitlines()[3] == "| torch, tuned | **0.5** |"
-    assert limits.splitlines()[2:] == [
+    assert forward.splitlines()[3] == "| torch, tuned | **0.5** | not run |"
+    assert shares.splitlines()[2:] == [
         "| ours | 50% |",
         "| torch | 40% |",
-        "| limit, 10⁹ operations a second | 200.0 |",
+        "| the product, 10⁹ operations a second | 200 |",
     ]
     assert ragged.splitlines()[0] == "| training step, ms | B1 T2 D3 H4 ragged |"
     assert ragged.splitlines()[2:] == ["| ours, tuned | **10.0** |"]
+
+
+def test_what_was_not_measured_has_no_table(speed_table, monkeypatch, tmp_path):
+    monkeypatch.setattr(speed_table, "FOLDER", tmp_path)
+    assert speed_table.tables() == {}
+    case = {"machine": {}, "rows": [row("ours", "tuned", 10.0)]}
+    (tmp_path / "step.json").write_text(json.dumps({"B1 T2 D3 H4": case}))
+    (table,) = speed_table.tables().values()
+    assert table.count("|---|---|") == 2  # of training and of the forward pass
 
 
 def test_a_point_of_the_scaling_table_shows_what_grows(speed_table):

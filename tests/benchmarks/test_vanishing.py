@@ -121,6 +121,31 @@ def test_a_warm_up_comes_to_its_end_before_the_length_that_counts(monkeypatch):
     assert [row[0] for row in result["curve"]] == [9, 12]
 
 
+@pytest.mark.parametrize("last", ["solved", "not solved"])
+def test_a_warm_up_that_takes_all_steps_is_said_not_to_have_reached_the_length(
+    last, monkeypatch
+):
+    verdicts = ["not solved", last]
+    monkeypatch.setattr(vanishing, "judge", lambda *scores: verdicts.pop(0))
+    sizes = {"hidden_size": 4, "batch_size": 2, "eval_every": 3, "warm_up": 5}
+    run = vanishing.Run("copy", 80, "gru", "chrono", 1.0, 7, 1e-2, 6, **sizes)
+    result = vanishing.train(run)
+    assert (result["outcome"], result["steps"]) == ("not reached", 6)
+    baseline = vanishing.TASKS["copy"].baseline(5)
+    assert result["loss"] == pytest.approx(result["ratio"] * baseline, rel=0.01)
+
+
+def test_runs_of_a_time_without_a_setting_are_known_again(tmp_path, computed):
+    study = vanishing.quick_study()
+    vanishing.drive(study, tmp_path)
+    log = tmp_path / "records.jsonl"
+    log.write_text(log.read_text().replace(', "warm_up": null', ""))
+    assert log.read_text().count("warm_up") == 1
+    computed.clear()
+    vanishing.drive(study, tmp_path)
+    assert computed == []
+
+
 FIT = {
     "outcome": "solved",
     "loss": 0.1,

@@ -277,6 +277,34 @@ def test_shard_map_over_the_batch_changes_nothing(cell, implementation, start):
     assert_close(jax.jit(sharded)(*given), jax.jit(run_shard)(*given))
 
 
+@over_runs
+def test_gradients_under_shard_map_are_those_of_the_whole_batch(cell, implementation):
+    devices = jax.devices("cpu")
+    if len(devices) < 8:
+        pytest.skip("needs 8 simulated CPU devices")
+    mesh = jax.sharding.Mesh(np.array(devices[:8]), ("data",))
+    problem = make_problem(cell)
+    xs = jnp.concatenate([problem.xs] * 8, axis=1)
+    time_first = PartitionSpec(None, "data")
+
+    def loss(params, xs):
+        run = partial(unroll, implementation=implementation)
+        return (run(make_cell(cell), params, xs)[1] ** 2).sum()
+
+    def whole(params, xs):
+        part = jax.shard_map(
+            lambda params, xs: jax.lax.psum(loss(params, xs), "data"),
+            mesh=mesh,
+            in_specs=(PartitionSpec(), time_first),
+            out_specs=PartitionSpec(),
+        )
+        return part(params, xs)
+
+    given = jax.tree.map(np.asarray, (problem.params, xs))
+    grads = [jax.jit(jax.grad(f, argnums=(0, 1)))(*given) for f in (whole, loss)]
+    assert_close(*grads, tolerance=3e-5)  # the order of sums
+
+
 # --- gradients -------------------------------------------------------------------
 
 

@@ -190,7 +190,7 @@ def test_products_with_inputs_stay_in_a_loop_for_no_gradient(
 
     expected = results()
     kernel = importlib.import_module("lstm_jax.kernels.fused")
-    monkeypatch.setattr(kernel, "_LARGE", 1)
+    monkeypatch.setattr(kernel, "_is_better_inside", lambda *case: True)
     jax.clear_caches()  # the programs above are of the other way
     got = results()
     for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
@@ -198,21 +198,103 @@ def test_products_with_inputs_stay_in_a_loop_for_no_gradient(
     assert size_of_largest(jax.make_jaxpr(run)(params, xs)) == 7 * 3 * HIDDEN
 
 
-def test_products_with_inputs_stay_in_the_loop_when_they_are_many(monkeypatch):
+def under_vmap(run, params, xs):
+    return jax.vmap(run, in_axes=(None, 2), out_axes=2)(params, xs[:, :, None])
+
+
+def with_several_batch_dimensions(run, params, xs):
+    return run(params, jnp.stack([xs, xs[::-1]], axis=1))
+
+
+def in_chunks(run, params, xs):
+    return run(params, xs, chunk_size=3)
+
+
+def with_dropped_features(run, params, xs):
+    return run(params, xs, h_mask=jnp.array([[0.0, 2.0, 2.0, 0.0, 2.0]] * SHAPE[1]))
+
+
+def below_a_gradient_of_something_else(run, params, xs):
+    return jax.grad(lambda a: (a * run(params, xs)).sum())(1.5)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        under_vmap,
+        with_several_batch_dimensions,
+        in_chunks,
+        with_dropped_features,
+        below_a_gradient_of_something_else,
+    ],
+    ids=lambda how: how.__name__,
+)
+@pytest.mark.parametrize("name", ["lstm", "gru"])
+def test_products_that_stay_in_the_loop_are_those_outside(name, how, monkeypatch):
+    cell = CELLS[name](HIDDEN)
+    params, xs = one_step(cell)[0], random(9, *SHAPE)
     kernel = importlib.import_module("lstm_jax.kernels.fused")
-    cell = CELLS["lstm"](256)  # 1,024 numbers a word
-    params = {"w_ih": jax.ShapeDtypeStruct((9, 1024), jnp.float32)}
 
-    def is_inside(cell, *shape, dtype="int32"):
-        return kernel._is_better_inside(cell, params, np.zeros(shape, dtype))
+    def run(params, xs, h_mask=None, chunk_size=None):
+        if h_mask is None:
+            kernel_or_chunks = partial(unroll, implementation="fused")
+            return kernel_or_chunks(cell, params, xs, chunk_size=chunk_size)[1]
+        carry = cell.initial_carry(xs.shape[1:-1])
+        return kernel.fused(cell, params, carry, xs, None, h_mask=h_mask)[1]
 
-    assert is_inside(cell, 64, 64) and not is_inside(cell, 63, 64)
-    assert not is_inside(CELLS["layer_norm_lstm"](256), 64, 64)
-    assert is_inside(cell, 64, 64, 9, dtype="float32")
-    assert not is_inside(cell, 63, 64, 9, dtype="float32")
+    results = []
+    for inside in (False, True):
+        monkeypatch.setattr(kernel, "_is_better_inside", lambda *case, x=inside: x)
+        jax.clear_caches()
+        results.append(jax.jit(partial(how, run))(params, xs))
+    np.testing.assert_allclose(*results, rtol=1e-5, atol=1e-6)
+
+
+@pytest.fixture
+def is_inside(monkeypatch):
+    """The rule, on one device."""
+    kernel = importlib.import_module("lstm_jax.kernels.fused")
+    monkeypatch.setattr(jax, "local_device_count", lambda: 1)
+
+    def rule(*shape, dtype="float32", cell="lstm", width=1024):
+        weights = {"w_ih": jax.ShapeDtypeStruct((9, width), "float32")}
+        xs = jax.ShapeDtypeStruct(shape, dtype)
+        return kernel._is_better_inside(CELLS[cell](256), weights, xs)
+
+    return rule
+
+
+def test_rows_are_looked_up_in_the_loop_when_they_are_many(is_inside, monkeypatch):
+    assert is_inside(64, 64, dtype="int32")
+    assert is_inside(64, 8, 8, dtype="int32")
+    assert not is_inside(63, 64, dtype="int32")
+    assert not is_inside(64, 64, dtype="int32", cell="layer_norm_lstm")
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert is_inside(cell, 64, 64)
-    assert not is_inside(cell, 64, 64, 9, dtype="float32")
+    assert is_inside(64, 64, dtype="int32")
+
+
+def test_products_with_inputs_stay_in_the_loop_where_it_pays(is_inside, monkeypatch):
+    assert is_inside(64, 64, 9) and is_inside(64, 8, 8, 9)
+    assert not is_inside(63, 64, 9)
+    assert is_inside(256, 16, 9) and not is_inside(512, 15, 9)  # few rows
+    assert not is_inside(64, 64, 9, dtype="bfloat16")
+    assert is_inside(64, 64, 9, width=2**19 // 9)
+    assert not is_inside(64, 64, 9, width=2**19 // 9 + 1)  # wide weights
+    monkeypatch.setattr(jax, "local_device_count", lambda: 8)
+    assert is_inside(64, 128, 9) and not is_inside(64, 127, 9)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert not is_inside(64, 128, 9)
+
+
+@pytest.mark.parametrize("shape", ["7, b, 4", "t, 3, 4"])
+def test_shapes_that_an_export_leaves_open_are_no_mistake(shape):
+    cell = CELLS["lstm"](HIDDEN)
+    params = cell.init(jax.random.key(0), SHAPE[2])
+    xs = jax.ShapeDtypeStruct(jax.export.symbolic_shape(shape), "float32")
+    program = jax.jit(lambda xs: unroll(cell, params, xs, implementation="fused")[1])
+    exported = jax.export.export(program)(xs)
+    some = random(8, 7, 3, 4)
+    np.testing.assert_allclose(exported.call(some), program(some), rtol=1e-6, atol=1e-6)
 
 
 def size_of_largest(closed):

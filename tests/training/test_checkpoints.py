@@ -381,10 +381,12 @@ def test_the_line_of_a_full_disk_stands_alone_however_its_threads_race(
     """TensorStore's threads leave errors behind that nobody awaits, now and then."""
     fill(small_disk)
     for _ in range(30):
-        checkpoints = Checkpoints(small_disk / "checkpoints", keep=2)
-        with pytest.raises(UserError, match="No space left on device; nothing is"):
-            checkpoints.save(random_snapshot(3))
-            checkpoints.wait()
+        with contextlib.closing(
+            Checkpoints(small_disk / "checkpoints", keep=2)
+        ) as ours:
+            with pytest.raises(UserError, match="No space left on device; nothing is"):
+                ours.save(random_snapshot(3))
+                ours.wait()
         gc.collect()
     assert caplog.text == ""
 
@@ -394,19 +396,28 @@ async def _leave_behind(error):
     gc.collect()
 
 
-def test_errors_that_nobody_awaited_are_shown_unless_tensorstore_made_them(
+def unawaited(folder):
+    """An error as TensorStore leaves them; there is a file in its folder's place."""
+    folder.touch()
+    place = {"driver": "file", "path": f"{folder}/"}
+    error = tensorstore.open({"driver": "zarr", "kvstore": place}).exception()
+    assert error is not None and error.__traceback__ is None
+    return error
+
+
+def test_errors_that_nobody_awaited_are_shown_unless_they_are_of_a_save(
     tmp_path, caplog
 ):
     with contextlib.closing(Checkpoints(tmp_path / "checkpoints", keep=1)):
-        (tmp_path / "file").touch()
-        place = {"driver": "file", "path": f"{tmp_path}/file/"}
-        store = tensorstore.open({"driver": "zarr", "kvstore": place})
-        error = store.exception()
-        assert error is not None and error.__traceback__ is None
-        asyncio.run(_leave_behind(error))
+        asyncio.run(_leave_behind(unawaited(tmp_path / "3.orbax-checkpoint-tmp")))
         assert caplog.text == ""
-        asyncio.run(_leave_behind(ValueError("of a user's own loop")))
-        assert "of a user's own loop" in caplog.text
+        for error in (
+            unawaited(tmp_path / "a_users_own"),
+            OSError("in a_users_own/3.orbax-checkpoint-tmp"),
+        ):
+            caplog.clear()
+            asyncio.run(_leave_behind(error))
+            assert "a_users_own" in caplog.text
 
 
 def test_a_disk_without_room_for_a_folder_keeps_no_thread_waiting(small_disk):

@@ -18,7 +18,7 @@ RUNS = 9
 
 
 def main() -> None:
-    """Print the limit as a line for a worker's reader."""
+    """Print it in the form of ``worker.py``."""
     print("=> " + json.dumps(round(max(map(measure, SIZES)), 1)), flush=True)
 
 
