@@ -329,6 +329,8 @@ def judging(one_model, tmp_path):
         *("--no-prepare-host", "predict", *flags),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        # A shell that runs the tests in the background lets them ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert running.stdout.readline()
     yield running
