@@ -380,11 +380,10 @@ def test_the_line_of_a_full_disk_stands_alone_however_its_threads_race(
 ):
     """TensorStore's threads leave errors behind that nobody awaits, now and then."""
     fill(small_disk)
-    for _ in range(30):
-        with contextlib.closing(
-            Checkpoints(small_disk / "checkpoints", keep=2)
-        ) as ours:
-            with pytest.raises(UserError, match="No space left on device; nothing is"):
+    for number in range(30):
+        folder = small_disk / f"checkpoints{number}"
+        with contextlib.closing(Checkpoints(folder, keep=2)) as ours:
+            with pytest.raises(UserError, match="nothing is saved; make room there"):
                 ours.save(random_snapshot(3))
                 ours.wait()
         gc.collect()
