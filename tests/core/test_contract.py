@@ -246,13 +246,18 @@ def test_remat_changes_nothing(cell, implementation):
     assert_close(got, expected)
 
 
-@pytest.mark.parametrize("start", ["default carry", "given carry"])
-@over_runs
-def test_shard_map_over_the_batch_changes_nothing(cell, implementation, start):
+@pytest.fixture
+def mesh():
+    """Of eight simulated devices."""
     devices = jax.devices("cpu")
     if len(devices) < 8:
         pytest.skip("needs 8 simulated CPU devices")
-    mesh = jax.sharding.Mesh(np.array(devices[:8]), ("data",))
+    return jax.sharding.Mesh(np.array(devices[:8]), ("data",))
+
+
+@pytest.mark.parametrize("start", ["default carry", "given carry"])
+@over_runs
+def test_shard_map_over_the_batch_changes_nothing(cell, implementation, start, mesh):
     problem = make_problem(cell)
     xs = jnp.concatenate([problem.xs] * 4, axis=1)
     carry, lengths = jax.tree.map(
@@ -278,11 +283,9 @@ def test_shard_map_over_the_batch_changes_nothing(cell, implementation, start):
 
 
 @over_runs
-def test_gradients_under_shard_map_are_those_of_the_whole_batch(cell, implementation):
-    devices = jax.devices("cpu")
-    if len(devices) < 8:
-        pytest.skip("needs 8 simulated CPU devices")
-    mesh = jax.sharding.Mesh(np.array(devices[:8]), ("data",))
+def test_gradients_under_shard_map_are_those_of_the_whole_batch(
+    cell, implementation, mesh
+):
     problem = make_problem(cell)
     xs = jnp.concatenate([problem.xs] * 8, axis=1)
     time_first = PartitionSpec(None, "data")

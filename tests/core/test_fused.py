@@ -110,14 +110,10 @@ def test_a_plain_scan_holds_more(name="lstm"):
     assert sum(count_products(body) for body in loops_in(program.jaxpr)) > 2
 
 
-@pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("name", ["lstm", "gru", "peephole_lstm"])
-def test_rows_looked_up_in_the_loop_are_those_of_one_hot_vectors(
-    name, reverse, monkeypatch
-):
+def ragged(name, reverse):
+    """A run over sequences of three lengths, and a loss on all that it gives."""
     cell = CELLS[name](HIDDEN)
-    params, carry, _, _ = one_step(cell)
-    words = jax.random.randint(jax.random.key(5), SHAPE[:2], 0, SHAPE[2])
+    carry = one_step(cell)[1]
     how = {"reverse": reverse, "lengths": jnp.array([7, 0, 4]), "carry": carry}
 
     def run(params, xs):
@@ -126,6 +122,19 @@ def test_rows_looked_up_in_the_loop_are_those_of_one_hot_vectors(
     def loss(params, xs):
         last, ys = run(params, xs)
         return (ys * random(6, *ys.shape)).sum() + (last.h**2).sum()
+
+    return run, loss
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("name", ["lstm", "gru", "peephole_lstm"])
+def test_rows_looked_up_in_the_loop_are_those_of_one_hot_vectors(
+    name, reverse, monkeypatch
+):
+    params = one_step(CELLS[name](HIDDEN))[0]
+    words = jax.random.randint(jax.random.key(5), SHAPE[:2], 0, SHAPE[2])
+
+    run, loss = ragged(name, reverse)
 
     def results(xs):
         return jax.jit(run)(params, xs), jax.jit(jax.grad(loss))(params, xs)
@@ -172,17 +181,10 @@ def test_products_with_inputs_stay_in_a_loop_for_no_gradient(
     name, reverse, monkeypatch
 ):
     """The values of both, the gradient, and that no buffer of all steps is there."""
-    cell = CELLS[name](HIDDEN)
-    params, carry, _, _ = one_step(cell)
-    how = {"reverse": reverse, "lengths": jnp.array([7, 0, 4]), "carry": carry}
+    params = one_step(CELLS[name](HIDDEN))[0]
     xs = random(7, *SHAPE).at[5:, 2].set(jnp.nan)  # in the padding
 
-    def run(params, xs):
-        return unroll(cell, params, xs, implementation="fused", **how)
-
-    def loss(params, xs):
-        last, ys = run(params, xs)
-        return (ys * random(6, *ys.shape)).sum() + (last.h**2).sum()
+    run, loss = ragged(name, reverse)
 
     def results():
         both = jax.value_and_grad(loss, argnums=(0, 1))
