@@ -7,6 +7,8 @@ import numpy as np
 from lstm_jax.data.ngrams import MAX_NGRAMS
 from lstm_jax.data.tokenizer import PAD_ID
 
+NO_LABEL = -1  # of a review that nobody has judged
+
 
 class Encoded(NamedTuple):
     """One split as token ids.
@@ -15,7 +17,7 @@ class Encoded(NamedTuple):
       token_ids: one int32 array a review.
       lengths: int32 ``[N]``, the tokens in each.
       whole_lengths: int32 ``[N]``, the tokens before any were cut away.
-      labels: int32 ``[N]``.
+      labels: int32 ``[N]``; ``NO_LABEL`` where there is none.
       ngram_ids: one int32 array a review, its n-grams; all empty without n-grams.
       ngram_values: float32 ``[G, K]``, what each n-gram says.
     """
@@ -34,8 +36,9 @@ class Batch(NamedTuple):
     Attributes:
       token_ids: int32 ``[B, T]``, padded with ``PAD_ID`` at the end.
       lengths: int32 ``[B]``.
-      labels: int32 ``[B]``.
-      weights: float32 ``[B]``, 0 for the rows that fill up a short batch.
+      labels: int32 ``[B]``; ``NO_LABEL`` where there is none.
+      weights: float32 ``[B]``, 0 for rows without a label, and for the rows that fill
+        up a short batch.
       ngram_ids: int32 ``[B, G]``; G is 0 without n-grams.
       ngram_values: float32 ``[B, G, K]``, 0 at padding.
     """
@@ -154,7 +157,7 @@ def make_batch(data: Encoded, rows: np.ndarray, width: int, ngram_width: int) ->
     real = rows >= 0
     lengths = np.where(real, data.lengths[rows], 0).astype(np.int32)
     labels = np.where(real, data.labels[rows], 0).astype(np.int32)
-    weights = real.astype(np.float32)
+    weights = (real & (labels != NO_LABEL)).astype(np.float32)
     return Batch(token_ids, lengths, labels, weights, ngram_ids, ngram_values)
 
 

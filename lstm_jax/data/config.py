@@ -27,6 +27,8 @@ class DataConfig:
     validation_fraction: float = 0.1
     # Train reviews to learn from beside those; a fixed sample, 0 is all of them.
     num_labelled: int = 0
+    # Reviews without a label to learn from besides; a fixed sample.
+    num_unlabelled: int = 0
     # A text file whose line i is the group of train record i: whole groups
     # (movies) are held out.  "" uses the groups the source has.
     validation_groups: str = ""
@@ -46,6 +48,7 @@ class DataConfig:
         # Three tokens of 20 bits: an n-gram fits a 64-bit number.
         between("data.vocab_size", self.vocab_size, 4, 1_000_000)
         between("data.num_labelled", self.num_labelled, 0, 2**31 - 1)
+        between("data.num_unlabelled", self.num_unlabelled, 0, 2**31 - 1)
         between("data.max_length", self.max_length, 1, 1_000_000)
         between("data.ngram_order", self.ngram_order, 0, 3)
         between("data.num_buckets", self.num_buckets, 1, 64)

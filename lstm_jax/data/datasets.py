@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from lstm_jax.cache import remember
 from lstm_jax.data import ngrams as ngrams_module
 from lstm_jax.data import tokenizer as tokenizer_module
-from lstm_jax.data.batches import Encoded, bucket_widths
+from lstm_jax.data.batches import NO_LABEL, Encoded, bucket_widths
 from lstm_jax.data.config import DataConfig
 from lstm_jax.data.corpus import Corpus, Reviews
 from lstm_jax.data.ngrams import (
@@ -60,7 +60,7 @@ class Datasets(NamedTuple):
     Attributes:
       corpus: where it comes from.
       text: how its texts became numbers.
-      train: the reviews to learn from.
+      train: the reviews to learn from; those without a label come last.
       val: the reviews to choose on.
       val_texts: what was written in them.
       test: the reviews for the last line of the run, or None.
@@ -107,7 +107,7 @@ def load_datasets(
     Raises:
       UserError: the data is not as the settings say.
     """
-    corpus = load_corpus(config)
+    corpus = load_corpus(config, unlabelled=config.num_unlabelled > 0)
     if corpus.train.groups is None and not corpus.notice:
         logger.warning(
             "Validation is a random split: reviews of one subject may stand on both "
@@ -116,13 +116,15 @@ def load_datasets(
             "whole groups."
         )
     train_rows, val_rows = split_validation(corpus.train, config.validation_fraction)
-    train_rows = sample_rows(train_rows, config.num_labelled)
+    train_rows = sample_rows(train_rows, config.num_labelled, "data.num_labelled")
     _check_classes(corpus.train.labels[train_rows], corpus.label_names)
     train, val = _pick(corpus.train, train_rows), _pick(corpus.train, val_rows)
     num_logits = num_logits or len(corpus.label_names)
     text = load_text(text_dir, num_logits, config.ngram_order)
     text = text or learn_text(train, config, num_logits, tokenizer)
-    encoded = encode_reviews(text, train, config)
+    encoded = _with_unlabelled(
+        encode_reviews(text, train, config), text, corpus, config
+    )
     return Datasets(
         corpus=corpus,
         text=text,
@@ -322,6 +324,32 @@ def _pack(name: str, rows: list[np.ndarray]) -> dict[str, np.ndarray]:
 
 def _unpack(name: str, arrays: dict[str, np.ndarray]) -> list[np.ndarray]:
     return np.split(arrays[name], arrays[f"{name}_end"][:-1])
+
+
+def _with_unlabelled(
+    train: Encoded, text: Text, corpus: Corpus, config: DataConfig
+) -> Encoded:
+    """``train``, and after it a sample of the reviews that have no label."""
+    count, setting = config.num_unlabelled, "data.num_unlabelled"
+    if not count:
+        return train
+    if not corpus.unlabelled:
+        raise UserError(
+            f"{setting}: expected 0 where data.source is {config.source!r}, which has "
+            f"no reviews without a label, got {count}"
+        )
+    rows = sample_rows(np.arange(len(corpus.unlabelled)), count, setting)
+    texts = [corpus.unlabelled[i] for i in rows]
+    labels = np.full(len(texts), NO_LABEL, np.int32)
+    more = encode_reviews(text, Reviews(texts, labels), config)
+    return Encoded(
+        token_ids=train.token_ids + more.token_ids,
+        lengths=np.concatenate([train.lengths, more.lengths]),
+        whole_lengths=np.concatenate([train.whole_lengths, more.whole_lengths]),
+        labels=np.concatenate([train.labels, more.labels]),
+        ngram_ids=train.ngram_ids + more.ngram_ids,
+        ngram_values=train.ngram_values,
+    )
 
 
 def _check_classes(labels: np.ndarray, names: tuple[str, ...]) -> None:

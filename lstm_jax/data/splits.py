@@ -54,16 +54,16 @@ def split_validation(
     return np.flatnonzero(~in_validation), np.flatnonzero(in_validation)
 
 
-def sample_rows(rows: np.ndarray, count: int) -> np.ndarray:
+def sample_rows(rows: np.ndarray, count: int, setting: str) -> np.ndarray:
     """Choose ``count`` of ``rows``; all, when there are no more or ``count`` is 0.
 
     A larger sample holds every smaller one, and no seed of a run changes it.
 
-    >>> sample_rows(np.arange(5), 3).tolist()
+    >>> sample_rows(np.arange(5), 3, "data.num_labelled").tolist()
     [2, 3, 4]
     """
     if count > len(rows):
-        logger.warning("data.num_labelled: all %d train reviews are used", len(rows))
+        logger.warning("%s: all of them, %d, are used", setting, len(rows))
     order = np.random.default_rng(_SPLIT_SEED).permutation(len(rows))
     return np.sort(rows[order[: count or None]])
 

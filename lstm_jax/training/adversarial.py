@@ -4,20 +4,30 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from lstm_jax.data.batches import Batch
+from lstm_jax.data.batches import NO_LABEL, Batch
 from lstm_jax.models.classifier import TextClassifier
-from lstm_jax.training.losses import Sums, metric_sums
+from lstm_jax.training.losses import Sums, metric_sums, soft_cross_entropy
 from lstm_jax.training.state import PyTree
-from lstm_jax.training.steps import Loss, logits_of_parts, loss_of_parts
+from lstm_jax.training.steps import Loss, add_losses, logits_of_parts
 from lstm_jax.unroll import time_mask
 
 
 def adversarial_loss(model: TextClassifier, norm: float) -> Loss:
     """The loss of a classifier, and once more of its network on shifted words.
 
+    Reviews without a label, where there are any, are learned from too.  Of the words as
+    they are: to be sure, by the entropy of what the network says.  Of words shifted the
+    way that makes it least sure: to say the same.  All reviews of a batch then count
+    alike; with ``accumulation_steps``, those of a part.
+
     Args:
       model: the classifier.
       norm: of the shifts, see ``worst_shift``.
+
+    Source: Miyato, Dai & Goodfellow (2017), who find the shift of a review without a
+      label by a step of the power method.  With two classes there is no need to: to
+      second order what the network says changes along one direction alone, the
+      gradient of its logit, and so of the entropy.
     """
 
     def loss(
@@ -26,18 +36,26 @@ def adversarial_loss(model: TextClassifier, norm: float) -> Loss:
         """The losses as they are, then that of the network on the hardest words."""
         held = jax.lax.stop_gradient(params)
         vectors = held["embedding"]["embedding"][batch.token_ids.T]
+        unlabelled = jnp.asarray(batch.labels) == NO_LABEL
 
-        def unshifted(params: PyTree, shift: Array) -> tuple[Array, Sums]:
+        def unshifted(params: PyTree, shift: Array) -> tuple[Array, tuple[Sums, Array]]:
             """The loss of the reviews as they are, for ``shift`` = 0."""
-            return loss_of_parts(model, params, batch, key, shift)
+            parts = logits_of_parts(model, params, batch, key, shift)
+            total, sums = add_losses(model, parts, batch)
+            entropy = soft_cross_entropy(parts[0], parts[0])
+            return total + (entropy * unlabelled).sum(), (sums, parts[0])
 
         both = jax.value_and_grad(unshifted, argnums=(0, 1), has_aux=True)
-        (total, sums), (gradient, slope) = both(held, jnp.zeros_like(vectors))
+        (total, (sums, said)), (gradient, slope) = both(held, jnp.zeros_like(vectors))
         shift = worst_shift(slope, vectors, jnp.asarray(batch.lengths), norm)
         # The network alone: n-grams have no vectors.
         shifted = logits_of_parts(model, params, batch, key, shift)[0]
         total += metric_sums(shifted, batch.labels, batch.weights).loss
-        return total + _with_gradient(params, gradient), (sums, carry)
+        total += (soft_cross_entropy(shifted, said) * unlabelled).sum()
+        total += _with_gradient(params, gradient)
+        # A step divides by the labelled reviews, of which a batch may have few.
+        share = sums.count / jnp.maximum(sums.count + unlabelled.sum(), 1)
+        return share * total, (sums, carry)
 
     return loss
 

@@ -14,6 +14,7 @@ from flax.linen.summary import tabulate
 from jax.sharding import Mesh
 
 from lstm_jax.data.batches import (
+    NO_LABEL,
     Batch,
     Encoded,
     Plan,
@@ -273,9 +274,21 @@ def _introduce(work: Work) -> str:
     layers = table(*example_inputs(model)).strip()
     return (
         f"{layers}\n{_begun_as(work.origin)}{data.corpus.name}: "
-        f"{counts['train']:,} train, {counts['val']:,} validation and "
-        f"{counts['test']:,} test reviews on "
+        f"{_listed(counts)} reviews on "
         f"{work.learner.mesh.size} x {jax.devices()[0].device_kind}"
+    )
+
+
+def _listed(counts: dict[str, int]) -> str:
+    """In words.
+
+    >>> _listed({"train": 2000, "val": 1, "test": 3})
+    '2,000 train, 1 validation and 3 test'
+    """
+    more = f"{counts['unlabelled']:,} unlabelled, " if "unlabelled" in counts else ""
+    return (
+        f"{counts['train']:,} train, {more}{counts['val']:,} validation and "
+        f"{counts['test']:,} test"
     )
 
 
@@ -324,4 +337,9 @@ def _facts(work: Work, progress: Progress) -> dict[str, Any]:
 
 def _counts(data: Datasets) -> dict[str, int]:
     splits = {"train": data.train, "val": data.val, "test": data.test}
-    return {name: 0 if x is None else len(x.labels) for name, x in splits.items()}
+    counts = {
+        name: 0 if x is None else int((x.labels != NO_LABEL).sum())
+        for name, x in splits.items()
+    }
+    unlabelled = len(data.train.labels) - counts["train"]
+    return counts | ({"unlabelled": unlabelled} if unlabelled else {})

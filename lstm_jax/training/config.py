@@ -27,6 +27,7 @@ _MOST_STEPS = 2**31 - 1
 # Settings that a language model does not read, or cannot have otherwise.
 _OF_NO_LANGUAGE_MODEL = {
     "data.num_labelled": 0,
+    "data.num_unlabelled": 0,
     "data.ngram_order": 0,
     "model.inputs": "embedding",
     "model.embedding_file": "",
@@ -147,10 +148,20 @@ class Config:
             defaults = dataclasses.asdict(LanguageModelConfig()).items()
             self._expect({f"language_model.{name}": x for name, x in defaults})
         self._expect_all_to_move()
-        if self.train.adversarial_norm and self.model.inputs == "one_hot":
+        self._expect_shifts()
+
+    def _expect_shifts(self) -> None:
+        """Refuse shifts of what has no vectors, and what only shifts can learn from."""
+        norm, count = self.train.adversarial_norm, self.data.num_unlabelled
+        if norm and self.model.inputs == "one_hot":
             raise UserError(
                 "train.adversarial_norm: expected 0.0 where model.inputs is "
-                f'"one_hot", which has no vectors, got {self.train.adversarial_norm}'
+                f'"one_hot", which has no vectors, got {norm}'
+            )
+        if count and not norm:
+            raise UserError(
+                "data.num_unlabelled: expected 0 where train.adversarial_norm is 0.0, "
+                f"so that labels are all there is to learn from, got {count}"
             )
 
     def _expect_all_to_move(self) -> None:

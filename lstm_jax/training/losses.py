@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
@@ -37,6 +38,26 @@ def cross_entropy(logits: Array, labels: ArrayLike) -> Array:
         targets = labels.astype(logits.dtype)
         return optax.sigmoid_binary_cross_entropy(logits[:, 0], targets)
     return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+
+
+def soft_cross_entropy(logits: Array, targets: Array) -> Array:
+    """The loss of each review where probabilities stand for its label.
+
+    Args:
+      logits: ``[B, K]``.
+      targets: ``[B, K]``, the logits of those probabilities.
+
+    Returns:
+      float32 ``[B]``, in nats: least where both are the same, and then the entropy.
+
+    Example:
+      >>> undecided = jnp.zeros((1, 2))
+      >>> round(float(soft_cross_entropy(undecided, undecided)[0]), 4)  # log 2
+      0.6931
+    """
+    if logits.shape[-1] == 1:
+        return optax.sigmoid_binary_cross_entropy(logits, jax.nn.sigmoid(targets))[:, 0]
+    return optax.softmax_cross_entropy(logits, jax.nn.softmax(targets))
 
 
 def predict_labels(logits: Array) -> Array:

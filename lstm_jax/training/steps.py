@@ -75,17 +75,15 @@ def classifier_loss(model: TextClassifier) -> Loss:
         params: PyTree, carry: PyTree, batch: Batch, key: Array
     ) -> tuple[Array, tuple[Sums, PyTree]]:
         """The losses of the parts, added up; the sums are of them combined."""
-        total, sums = loss_of_parts(model, params, batch, key, 0.0)
+        parts = logits_of_parts(model, params, batch, key, 0.0)
+        total, sums = add_losses(model, parts, batch)
         return total, (sums, carry)
 
     return loss
 
 
-def loss_of_parts(
-    model: TextClassifier, params: PyTree, batch: Batch, key: Array, shift: ArrayLike
-) -> tuple[Array, Sums]:
+def add_losses(model: TextClassifier, parts: Array, batch: Batch) -> tuple[Array, Sums]:
     """The losses of the parts, added up; the sums are of them combined."""
-    parts = logits_of_parts(model, params, batch, key, shift)
     each = jax.vmap(metric_sums, in_axes=(0, None, None))
     total = each(parts, batch.labels, batch.weights).loss.sum()
     return total, metric_sums(model.combine(parts), batch.labels, batch.weights)

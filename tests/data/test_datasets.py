@@ -5,9 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
+from lstm_jax.data import datasets
+from lstm_jax.data.batches import NO_LABEL, make_batch
 from lstm_jax.data.config import DataConfig
 from lstm_jax.data.datasets import load_datasets
 from lstm_jax.data.tokenizer import train_tokenizer
+from lstm_jax.errors import UserError
 
 
 @pytest.fixture
@@ -49,7 +52,10 @@ def test_the_words_of_a_tokenizer_that_is_given(config, tmp_path):
 
 @pytest.mark.parametrize(
     ("count", "said"),
-    [(46, "all 45 train reviews are used"), (1, "None of the 1 train reviews is of")],
+    [
+        (46, "data.num_labelled: all of them, 45, are used"),
+        (1, "None of the 1 train reviews is of"),
+    ],
 )
 def test_a_sample_that_is_not_what_one_would_think_is_told(
     count, said, config, tmp_path, caplog
@@ -61,3 +67,46 @@ def test_a_sample_that_is_not_what_one_would_think_is_told(
 def test_a_sample_of_both_classes_is_nothing_to_tell(config, tmp_path, caplog):
     load(dataclasses.replace(config, num_labelled=12), tmp_path)
     assert "class" not in caplog.text and "num_labelled" not in caplog.text
+
+
+@pytest.fixture
+def unjudged(monkeypatch):
+    """Thirty reviews that nobody has judged, beside those of the file."""
+    read, texts = (
+        datasets.load_corpus,
+        tuple(f"word{i % 20} alone{i}" for i in range(30)),
+    )
+
+    def with_more(config, *, unlabelled):
+        corpus = read(config)
+        return corpus._replace(unlabelled=texts) if unlabelled else corpus
+
+    monkeypatch.setattr(datasets, "load_corpus", with_more)
+
+
+def test_reviews_without_a_label_come_last_and_teach_no_words(
+    config, tmp_path, unjudged
+):
+    plain = load(config, tmp_path)
+    more = load(dataclasses.replace(config, num_unlabelled=8), tmp_path)
+    assert more.train.labels.tolist() == plain.train.labels.tolist() + [NO_LABEL] * 8
+    assert more.text.tokenizer.to_str() == plain.text.tokenizer.to_str()
+    np.testing.assert_array_equal(more.text.ngrams.ratios, plain.text.ngrams.ratios)
+    assert len(more.train.token_ids) == len(more.train.ngram_ids) == 53
+    assert (more.train.lengths[45:] == 2).all()
+    assert len(more.train.whole_lengths) == 53
+    assert (more.val.labels >= 0).all() and more.digest() != plain.digest()
+    batch = make_batch(more.train, np.array([0, 45, -1]), 8, 4)
+    assert batch.labels.tolist() == [plain.train.labels[0], NO_LABEL, 0]
+    assert batch.weights.tolist() == [1, 0, 0] and batch.lengths[1] == 2
+
+
+def test_a_source_without_such_reviews_is_told(config, tmp_path):
+    with pytest.raises(UserError, match="num_unlabelled: expected 0 where .*files"):
+        load(dataclasses.replace(config, num_unlabelled=8), tmp_path)
+
+
+def test_more_than_there_are_is_told(config, tmp_path, unjudged, caplog):
+    data = load(dataclasses.replace(config, num_unlabelled=31), tmp_path)
+    assert (data.train.labels == NO_LABEL).sum() == 30
+    assert "data.num_unlabelled: all of them, 30, are used" in caplog.text

@@ -88,13 +88,13 @@ def test_a_group_larger_than_the_share_is_told(large, said, caplog):
 @given(st.integers(1, 60), st.integers(1, 70), st.integers(1, 70))
 def test_a_larger_sample_holds_a_smaller_one(num_rows, fewer, more):
     rows = 3 * np.arange(num_rows) + 5
-    small, large = (sample_rows(rows, count) for count in sorted((fewer, more)))
+    small, large = (sample_rows(rows, count, "x") for count in sorted((fewer, more)))
     assert len(small) == min(num_rows, fewer, more)
     assert set(small) <= set(large) <= set(rows)
     assert (np.diff(small) > 0).all() and (np.diff(large) > 0).all()
-    np.testing.assert_array_equal(sample_rows(rows, 0), rows)
+    np.testing.assert_array_equal(sample_rows(rows, 0, "x"), rows)
 
 
 def test_a_sample_is_not_the_first_rows():
     # IMDB is sorted by label.
-    assert 400 < np.median(sample_rows(np.arange(1000), 100)) < 600
+    assert 400 < np.median(sample_rows(np.arange(1000), 100, "x")) < 600

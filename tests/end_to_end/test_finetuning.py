@@ -1,5 +1,6 @@
 """A classifier that begins as a language model."""
 
+import dataclasses
 import shutil
 
 import jax
@@ -16,6 +17,7 @@ from lstm_jax.training import loop
 from lstm_jax.training.checkpoints import read_best
 from lstm_jax.training.clock import Clock
 from lstm_jax.training.finished import load_language_model
+from lstm_jax.training.logbook import read_metrics
 from lstm_jax.training.loop import train_and_evaluate
 from lstm_jax.training.pretrained import read_pretrained
 from lstm_jax.training.run import set_up
@@ -115,6 +117,29 @@ def test_going_on_needs_no_language_model(
     first, second = (read_best(Workdir(f).checkpoints) for f in (trained, folder))
     assert_same_bits(flat(first), flat(second))
     assert summary["pretrained"] == read_json(trained / "summary.json")["pretrained"]
+
+
+def test_reviews_without_a_label_are_learned_from(
+    config, trained, tmp_path, monkeypatch, capsys
+):
+    read, seen = datasets.load_corpus, ("a great film .", "dull plot") * 10
+
+    def with_more(data, *, unlabelled):
+        return read(data)._replace(unlabelled=seen if unlabelled else ())
+
+    monkeypatch.setattr(datasets, "load_corpus", with_more)
+    data = dataclasses.replace(config.data, num_unlabelled=12)
+    summary = train_and_evaluate(dataclasses.replace(config, data=data), tmp_path)
+    without = read_json(trained / "summary.json")
+    assert summary["counts"] == without["counts"] | {"unlabelled": 12}
+    assert "train, 12 unlabelled, " in capsys.readouterr().out
+    rows = read_metrics(Workdir(tmp_path).metrics)
+    last = [row for row in rows if row["split"] == "train"][-1]
+    steps = -(-(summary["counts"]["train"] + 12) // config.train.batch_size)
+    assert last["step"] == config.train.epochs * steps
+    first, second = (read_best(Workdir(f).checkpoints) for f in (trained, tmp_path))
+    words = [flat(tree["embedding"])["['embedding']"] for tree in (first, second)]
+    assert np.isfinite(words[1]).all() and (words[0] != words[1]).any()
 
 
 def test_it_is_told_where_it_began(trained, language_model, capsys):

@@ -8,11 +8,11 @@ import numpy as np
 import optax
 import pytest
 
-from lstm_jax.data.batches import Batch
+from lstm_jax.data.batches import NO_LABEL, Batch
 from lstm_jax.models.build import build_classifier
 from lstm_jax.models.config import ModelConfig
 from lstm_jax.training.adversarial import adversarial_loss, worst_shift
-from lstm_jax.training.losses import metric_sums
+from lstm_jax.training.losses import metric_sums, soft_cross_entropy
 from lstm_jax.training.state import create_state
 from lstm_jax.training.steps import make_train_step
 
@@ -172,3 +172,84 @@ def test_the_loss_of_a_step_is_that_of_words_shifted_and_not(model, params, batc
         gradient,
         held,
     )
+
+
+def logits_of(model, params, batch, shift=0.0):
+    return model.apply(
+        {"params": params}, batch.token_ids, batch.lengths, shift=shift, method="parts"
+    )[0]
+
+
+def test_the_entropy_finds_the_direction_that_no_other_beats(model, params, batch):
+    """Of all shifts of a review without a label, none makes it say more else."""
+    vectors = params["embedding"]["embedding"][batch.token_ids.T]
+    said = logits_of(model, params, batch)
+
+    @jax.jit
+    def change(shift):
+        """What the network says of shifted words, against what it says of them."""
+        shifted = logits_of(model, params, batch, shift)
+        return soft_cross_entropy(shifted, said) - soft_cross_entropy(said, said)
+
+    @jax.grad
+    def slope(shift):
+        logits = logits_of(model, params, batch, shift)
+        return soft_cross_entropy(logits, logits).sum()
+
+    shift = worst_shift(slope(jnp.zeros_like(vectors)), vectors, LENGTHS, 0.02)
+    norms = np.sqrt((np.asarray(shift) ** 2).sum(axis=(0, 2), keepdims=True))
+    rng, worst = np.random.default_rng(5), change(shift)
+    assert (worst > 0).all()
+    for _ in range(20):
+        other = rng.normal(size=shift.shape)
+        other *= norms / np.sqrt((other**2).sum(axis=(0, 2), keepdims=True))
+        assert (worst > change(other)).all()
+
+
+def test_reviews_without_a_label_add_entropy_and_what_a_shift_changes(
+    model, params, batch
+):
+    labels = np.array([1, NO_LABEL, NO_LABEL], np.int32)
+    mixed = batch._replace(labels=labels, weights=(labels >= 0).astype(np.float32))
+    norm, key = 0.5, jax.random.key(3)
+    loss = jax.jit(jax.value_and_grad(adversarial_loss(model, norm), has_aux=True))
+    (total, (sums, _)), gradient = loss(params, (), mixed, key)
+    vectors = params["embedding"]["embedding"][batch.token_ids.T]
+    said = logits_of(model, params, batch)
+
+    def plain(params, shift):
+        """Labelled: its loss; the others: how unsure the network is."""
+        logits = logits_of(model, params, batch, shift)
+        known = metric_sums(logits[:1], labels[:1], np.ones(1)).loss
+        return known + soft_cross_entropy(logits, logits)[1:].sum()
+
+    slope = jax.grad(plain, argnums=1)(params, jnp.zeros_like(vectors))
+    shift = worst_shift(slope, vectors, LENGTHS, norm)
+
+    def both(params):
+        """The loss of words shifted and not, at a shift that is held."""
+        shifted = logits_of(model, params, batch, shift)
+        known = metric_sums(shifted[:1], labels[:1], np.ones(1)).loss
+        same = soft_cross_entropy(shifted, said)[1:].sum()
+        return (plain(params, 0.0) + known + same) / 3  # one of three has a label
+
+    expected, held = jax.jit(jax.value_and_grad(both))(params)
+    np.testing.assert_allclose(total, expected, rtol=1e-5)
+    assert float(sums.count) == 1
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+        gradient,
+        held,
+    )
+
+
+def test_a_batch_without_any_label_moves_nothing_and_stays_finite(model, params, batch):
+    labels = np.full(3, NO_LABEL, np.int32)
+    none = batch._replace(labels=labels, weights=np.zeros(3, np.float32))
+    step = make_train_step(
+        adversarial_loss(model, 0.5), optax.sgd(0.1), jax.random.key(0)
+    )
+    state = create_state(params, optax.sgd(0.1), average=False)
+    moved, sums = jax.jit(step)(state, none)
+    assert float(sums.count) == 0 and float(sums.loss) == 0
+    jax.tree.map(np.testing.assert_array_equal, moved.params, params)

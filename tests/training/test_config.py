@@ -152,6 +152,10 @@ def test_settings_that_do_not_go_together_are_refused():
     assert message.startswith("data.group_column: expected another column than ")
     message = refused({"data.source": "files"})
     assert message.startswith("data.train_file: expected a path")
+    message = refused({"data.num_unlabelled": 8})
+    assert message.startswith("data.num_unlabelled: expected 0 where train.adversarial")
+    message = refused({"model.inputs": "one_hot", "train.adversarial_norm": 1.0})
+    assert message.startswith("train.adversarial_norm: expected 0.0 where model.inputs")
 
 
 def test_an_integer_will_do_for_a_float():

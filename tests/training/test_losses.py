@@ -3,7 +3,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lstm_jax.training.losses import cross_entropy, metric_sums, predict_labels
+from lstm_jax.training.losses import (
+    cross_entropy,
+    metric_sums,
+    predict_labels,
+    soft_cross_entropy,
+)
 
 
 def random_logits(num_logits, count=17, seed=0):
@@ -28,6 +33,19 @@ def test_cross_entropy_is_minus_the_log_of_the_labels_chance(num_logits):
     assert losses.shape == labels.shape
     expected = losses_by_hand(logits, labels)
     np.testing.assert_allclose(losses, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("num_logits", [1, 2, 5])
+def test_soft_cross_entropy_is_the_mean_over_the_labels_that_may_be(num_logits):
+    logits, _ = random_logits(num_logits)
+    targets, _ = random_logits(num_logits, seed=4)
+    count = max(num_logits, 2)
+    each = [np.full(len(logits), label) for label in range(count)]
+    chances = [np.exp(-losses_by_hand(targets, labels)) for labels in each]
+    losses = [losses_by_hand(logits, labels) for labels in each]
+    found = soft_cross_entropy(jnp.asarray(logits), jnp.asarray(targets))
+    expected = sum(p * loss for p, loss in zip(chances, losses, strict=True))
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize("num_logits", [1, 3])
