@@ -20,10 +20,11 @@ def get_config() -> ConfigDict:
     config.data.vocab_size = 10_000
     config.data.max_length = 200
     config.data.truncate = "tail"
-    config.data.num_buckets = 2  # two reviews of three fill the 200 words
+    config.data.num_buckets = 1  # batches of all lengths, as in Keras
     config.data.validation_fraction = 0.2
     config.model.embedding_size = 64
     config.model.embedding_stddev = 0.029  # Keras draws from -0.05 to 0.05
+    config.model.gates_drawn = "together"
     config.model.hidden_size = 32
     config.model.bidirectional = False
     config.model.pooling = "last"

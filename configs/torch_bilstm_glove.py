@@ -22,6 +22,7 @@ def get_config() -> ConfigDict:
     config.data.vocab_size = 20_000
     config.data.max_length = 300
     config.data.validation_fraction = 0.1
+    config.model.gates_drawn = "apart"
     config.model.embedding_size = 100
     config.model.train_embedding = False
     config.model.hidden_size = 128

@@ -18,6 +18,7 @@ def get_config() -> ConfigDict:
     config = keras_lstm_500.get_config()
     config.name = "torch_onehot_lstm"
     config.data.validation_fraction = 0.1
+    config.model.gates_drawn = "apart"
     config.model.inputs = "one_hot"
     config.model.embedding_stddev = 0.0
     config.model.hidden_size = 128

@@ -12,6 +12,7 @@ from lstm_jax.cells import GRUCarry as GRUCarry
 from lstm_jax.cells import LSTMCarry as LSTMCarry
 from lstm_jax.cells import RNNCarry as RNNCarry
 from lstm_jax.cells import coupled_lstm as coupled_lstm
+from lstm_jax.cells import draw_together as draw_together
 from lstm_jax.cells import gru as gru
 from lstm_jax.cells import gru_cell as gru_cell
 from lstm_jax.cells import layer_norm_lstm as layer_norm_lstm

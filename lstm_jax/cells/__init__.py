@@ -14,6 +14,7 @@ from lstm_jax.cells.peephole_lstm import peephole_lstm as peephole_lstm
 from lstm_jax.cells.rnn import RNNCarry as RNNCarry
 from lstm_jax.cells.rnn import rnn as rnn
 from lstm_jax.cells.rnn import rnn_cell as rnn_cell
+from lstm_jax.cells.together import draw_together as draw_together
 from lstm_jax.cells.zoneout_lstm import zoneout_lstm as zoneout_lstm
 
 # A config's model.cell is a key of this table; the contract tests run over it.

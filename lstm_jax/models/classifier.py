@@ -9,7 +9,7 @@ from jax import Array
 from jax.nn.initializers import Initializer, variance_scaling
 from jax.typing import ArrayLike
 
-from lstm_jax.cells import CELLS
+from lstm_jax.cells import CELLS, draw_together
 from lstm_jax.layers import Layer, bidirectional, one_way, stack
 from lstm_jax.models.ngrams import NGramLogits
 from lstm_jax.models.pooling import Direction, Pool
@@ -47,6 +47,7 @@ class TextClassifier(nn.Module):
     embedding_size: int = 64
     train_embedding: bool = True
     cell: str = "lstm"
+    gates_drawn: str = "apart"
     hidden_size: int = 64
     num_layers: int = 1
     bidirectional: bool = True
@@ -175,8 +176,9 @@ class TextClassifier(nn.Module):
     def _layers(self) -> Layer:
         alone = partial(one_way, reverse=self.backward)
         build = bidirectional if self.bidirectional else alone
+        cell = CELLS[self.cell](self.hidden_size)
         layer = build(
-            CELLS[self.cell](self.hidden_size),
+            draw_together(cell) if self.gates_drawn == "together" else cell,
             input_dropout_rate=self.input_dropout_rate,
             recurrent_dropout_rate=self.recurrent_dropout_rate,
             unroll=self.unroll,

@@ -17,6 +17,7 @@ _OF_VECTORS = (
     "embedding_dropout_rate",
     "input_dropout_rate",
 )
+GATES_DRAWN = ("apart", "together")
 DTYPES = ("float32", "bfloat16")
 
 
@@ -33,6 +34,8 @@ class ModelConfig:
     pretrained: str = ""
     train_embedding: bool = True  # False: the vectors stay as they begin
     cell: str = "lstm"
+    # The first weights: of each gate by itself, or of all as one matrix, as in Keras.
+    gates_drawn: str = "apart"
     hidden_size: int = 64  # of one direction
     num_layers: int = 1
     bidirectional: bool = True
@@ -57,6 +60,7 @@ class ModelConfig:
         """Refuse what cannot be run."""
         choice("model.inputs", self.inputs, INPUTS)
         choice("model.cell", self.cell, CELLS)
+        choice("model.gates_drawn", self.gates_drawn, GATES_DRAWN)
         choice("model.pooling", self.pooling, POOLINGS)
         choice("model.dtype", self.dtype, DTYPES)
         choice("model.implementation", self.implementation, IMPLEMENTATIONS)

@@ -33,6 +33,7 @@ _OF_NO_LANGUAGE_MODEL = {
     "model.embedding_file": "",
     "model.pretrained": "",
     "model.embedding_stddev": 0.0,
+    "model.gates_drawn": "apart",
     "model.train_embedding": True,
     "model.bidirectional": False,
     "model.head_size": 0,

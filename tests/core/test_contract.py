@@ -30,7 +30,15 @@ from cases import (
 from jax.sharding import PartitionSpec
 from jax.test_util import check_grads
 
-from lstm_jax import CELLS, bidirectional, lstm, one_way, stack, unroll
+from lstm_jax import (
+    CELLS,
+    bidirectional,
+    draw_together,
+    lstm,
+    one_way,
+    stack,
+    unroll,
+)
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "param_tree.json"
 
@@ -147,6 +155,23 @@ def test_init_draws_every_weight_and_only_the_forget_bias_is_set(cell):
 def test_forget_bias_goes_into_the_forget_block_only():
     b = lstm(4, forget_bias=2.5).init(jax.random.key(0), input_size=3)["b"]
     assert b.tolist() == [0] * 4 + [2.5] * 4 + [0] * 8
+
+
+@over_cells
+def test_drawn_together_the_rows_of_both_matrices_are_of_all_gates(cell):
+    plain, whole = make_cell(cell), draw_together(make_cell(cell))
+    assert whole._replace(init=plain.init) == plain
+    first, params = (c.init(jax.random.key(1), input_size=3) for c in (plain, whole))
+    assert params.keys() == first.keys()
+    w = np.asarray(params["w_hh"])
+    np.testing.assert_allclose(w @ w.T, np.eye(len(w)), atol=1e-5)
+    limit = np.sqrt(6 / sum(params["w_ih"].shape))
+    largest = np.abs(params["w_ih"]).max()
+    assert 0.5 * limit < largest <= limit
+    for name in params.keys() - {"w_ih", "w_hh"}:
+        np.testing.assert_array_equal(params[name], first[name])
+    again = whole.init(jax.random.key(2), input_size=3)
+    assert all((params[name] != again[name]).all() for name in ("w_ih", "w_hh"))
 
 
 # --- the same numbers however it is run -------------------------------------------

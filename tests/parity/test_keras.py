@@ -9,7 +9,13 @@ import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
-from lstm_jax import CELLS, bidirectional, convert, one_way  # noqa: E402
+from lstm_jax import (  # noqa: E402
+    CELLS,
+    bidirectional,
+    convert,
+    draw_together,
+    one_way,
+)
 
 keras = pytest.importorskip("keras", reason="Keras is an optional peer")
 
@@ -66,3 +72,17 @@ def test_a_gru_that_resets_before_the_product_is_refused():
     theirs.build((BATCH, STEPS, INPUT))
     with pytest.raises(ValueError, match="^GRU: expected reset_after=True"):
         convert.from_keras("GRU", theirs.get_weights())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_weights_drawn_together_are_drawn_as_by_keras(kind):
+    theirs = getattr(keras.layers, kind)(32)
+    theirs.build((None, 3, 64))
+    theirs = convert.from_keras(kind, theirs.get_weights())
+    ours = draw_together(CELLS[KINDS[kind]](32)).init(jax.random.key(0), 64)
+    for params in (theirs, ours):
+        w = np.asarray(params["w_hh"])
+        np.testing.assert_allclose(w @ w.T, np.eye(32), atol=1e-5)
+    limits = [np.abs(params["w_ih"]).max() for params in (theirs, ours)]
+    np.testing.assert_allclose(*limits, rtol=0.01)
+    np.testing.assert_array_equal(theirs["b"], ours["b"])
