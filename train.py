@@ -5,10 +5,10 @@ same command again goes on where a stopped run stood.
 """
 
 import re
+import runpy
 import signal
 import sys
-
-from lstm_jax.host import prepare_host
+from pathlib import Path
 
 if __name__ == "__main__":  # until main() can stop in good order: without a traceback
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -16,7 +16,9 @@ if __name__ == "__main__":  # until main() can stop in good order: without a tra
 # Flags are parsed later: a process must be prepared before the rest is imported.
 _AS_IT_IS = re.compile(r"--?(noprepare_host|prepare_host=(0|f|false))", re.IGNORECASE)
 if __name__ == "__main__" and not any(map(_AS_IT_IS.fullmatch, sys.argv)):
-    prepare_host()
+    # By its path: the package would bring JAX with it, for a process about to end.
+    _HOST = runpy.run_path(str(Path(__file__).with_name("lstm_jax") / "host.py"))
+    _HOST["prepare_host"]()
 
 import difflib
 import errno
@@ -24,7 +26,6 @@ import itertools
 import logging
 import shlex
 import traceback
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -34,8 +35,6 @@ from ml_collections import ConfigDict, config_flags
 from lstm_jax.cache import keep_programs
 from lstm_jax.errors import UserError
 from lstm_jax.paths import expand
-from lstm_jax.plots import write_plots
-from lstm_jax.report import write_report
 from lstm_jax.training.config import Config, default_config, from_dict, names
 from lstm_jax.training.interruption import Interrupted, Interruption, handle_signals
 from lstm_jax.training.lock import locked
@@ -144,6 +143,10 @@ def run(config: Config, command: str, interruption: Interruption) -> None:
         return
     if finished:
         print(f"{workdir} holds a finished run; nothing was trained again.")
+    # Only now: matplotlib would make the first step wait a second for it.
+    from lstm_jax.plots import write_plots
+    from lstm_jax.report import write_report
+
     with locked(Workdir(workdir)):
         if config.task == "language_model":
             write_plots(workdir)

@@ -66,15 +66,21 @@ def _largest(case: dict[str, Any]) -> float:
 
 
 def make_scaling(measured: dict[str, Any]) -> str:
-    """A row a point: what grows, and time and memory of a gradient."""
-    lines = ["| what grows | it is | ms | temporary MB |", "|---|---|---|---|"]
+    """What grows, in columns; time and memory of a gradient, in rows."""
+    tables: dict[str, list[str]] = {}
     for name, points in measured.items():
-        field = name.partition(",")[0]
-        for point in points:
-            memory = f"{point['temporary_megabytes']:,.0f}"
-            shown = f"{point[field]:,} | {point['milliseconds']:,.1f} | {memory}"
-            lines.append(f"| {name} | {shown} |")
-    return "\n".join(lines) + "\n"
+        field, comma, rest = name.partition(",")
+        sizes = " | ".join(f"{point[field]:,}" for point in points)
+        head = f"| {field} | {sizes} |\n" + "|---" * (len(points) + 1) + "|"
+        tables.setdefault(head, []).extend(
+            f"| {unit}{comma}{rest} | {' | '.join(_sized(p[key]) for p in points)} |"
+            for unit, key in (("ms", "milliseconds"), ("MB", "temporary_megabytes"))
+        )
+    return "\n\n".join("\n".join([head, *rows]) for head, rows in tables.items()) + "\n"
+
+
+def _sized(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
 def make_flags(cases: dict[str, Any]) -> str:
@@ -121,7 +127,7 @@ def _cell(rows: list[dict[str, Any]], library: str, start: str, key: str) -> str
     best = min(row[key] for row in rows)
     for row in rows:
         if (row["library"], row["start"]) == (library, start):
-            shown = f"{row[key]:,.0f}" if row[key] >= 100 else f"{row[key]:.1f}"
+            shown = _sized(row[key])
             return f"**{shown}**" if row[key] == best else shown
     return "not run"
 

@@ -101,11 +101,25 @@ def test_what_was_not_measured_has_no_table(speed_table, monkeypatch, tmp_path):
     assert table.count("|---|---|") == 2  # of training and of the forward pass
 
 
-def test_a_point_of_the_scaling_table_shows_what_grows(speed_table):
-    point = {"steps": 4000, "batch": 8, "milliseconds": 5.25}
-    points = [point | {"temporary_megabytes": 1234.4}]
-    table = speed_table.make_scaling({"steps, chunks": points, "batch": points})
-    assert table.splitlines()[2:] == [
-        "| steps, chunks | 4,000 | 5.2 | 1,234 |",
-        "| batch | 8 | 5.2 | 1,234 |",
+def test_the_scaling_table_has_a_column_for_each_size(speed_table):
+    def point(field, size, ms):
+        return {field: size, "milliseconds": ms, "temporary_megabytes": 10 * ms}
+
+    whole = [point("steps", 100, 5.25), point("steps", 4000, 123.4)]
+    chunks = [point("steps", 100, 6.0), point("steps", 4000, 150.0)]
+    table = speed_table.make_scaling(
+        {"steps": whole, "steps, chunks": chunks, "batch": [point("batch", 8, 1.0)]}
+    )
+    assert table.splitlines() == [
+        "| steps | 100 | 4,000 |",
+        "|---|---|---|",
+        "| ms | 5.2 | 123 |",
+        "| MB | 52.5 | 1,234 |",
+        "| ms, chunks | 6.0 | 150 |",
+        "| MB, chunks | 60.0 | 1,500 |",
+        "",
+        "| batch | 8 |",
+        "|---|---|",
+        "| ms | 1.0 |",
+        "| MB | 10.0 |",
     ]

@@ -245,7 +245,7 @@ FULL = {
     "checkpoints again": f"{LOOP}:_save:2:FILL",
     "predictions.npz": f"{LOOP}:_keep:1:FILL",
     "summary.json": f"{LOOP}:summarize:1:FILL",
-    "explanations.npz": "train:write_report:1:FILL",
+    "explanations.npz": "lstm_jax.report:write_report:1:FILL",
     "plots/loss.png": "lstm_jax.report.write:draw_findings:1:FILL",
     "report.html": "lstm_jax.report.write:page:1:FILL",
 }
