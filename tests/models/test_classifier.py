@@ -372,3 +372,15 @@ def test_a_shift_is_added_to_the_vectors_of_the_words():
 def test_one_direction_is_backward_or_both_are_read():
     with pytest.raises(UserError, match="^model.backward: expected False where .* got"):
         ModelConfig(backward=True)
+
+
+@pytest.mark.parametrize("gates_drawn", ["apart", "together"])
+def test_the_first_recurrent_weights_are_drawn_as_the_setting_says(gates_drawn):
+    model = classifier(gates_drawn=gates_drawn, num_layers=2)
+    params = model.init(jax.random.key(0), *random_batch())["params"]["layers"]
+    weights = [np.asarray(w) for w in jax.tree.leaves(params) if w.shape == (4, 16)]
+    assert len(weights) == 4  # two layers, both directions
+    # Of all gates as one matrix, or of each by itself, the rows are orthonormal.
+    size = 4.0 if gates_drawn == "apart" else 1.0
+    for w in weights:
+        np.testing.assert_allclose(w @ w.T, size * np.eye(4), atol=1e-5)
