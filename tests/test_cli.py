@@ -20,6 +20,7 @@ from lstm_jax.cli import model as cli_model
 from lstm_jax.cli.main import main
 from lstm_jax.cli.marks import printable
 from lstm_jax.export import export_model
+from lstm_jax.inference import Predictor
 
 ROOT = Path(__file__).parents[1]
 
@@ -189,6 +190,19 @@ def test_evaluate(run, model, tmp_path, expected):
     status, out, err = run("evaluate", *flags)
     assert (status, out) == (2, "")
     assert "reviews.tsv: expected labels of" in err and "line 2: 'awesome'" in err
+
+
+def test_names_of_classes_steer_no_terminal(run, one_model, tmp_path, monkeypatch):
+    names = ("bad\x1b[31m", "good\x07")
+    monkeypatch.setattr(Predictor, "label_names", property(lambda self: names))
+    data = tmp_path / "reviews.tsv"
+    data.write_text("text\tlabel\nfine\t1\ndull\t0\n")
+    flags = {"predict": ["fine"], "explain": ["fine"], "evaluate": ["--data", data]}
+    for command, more in flags.items():
+        status, out, err = run(command, "--model", one_model, *more)
+        assert status == 0, err
+        assert not {"\x1b", "\x07"} & set(out), command
+        assert re.search(r"(bad|good)\ufffd", out), command
 
 
 def test_explain_in_words(run, model, expected):

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 
+from lstm_jax.cli.marks import printable
 from lstm_jax.cli.model import judge, load_predictor
 from lstm_jax.data.files import read_table
 from lstm_jax.data.labels import number_labels
@@ -26,7 +27,7 @@ def run(options: argparse.Namespace) -> None:
     if options.format == "json":
         print(json.dumps(to_json(found, names), indent=2))
     else:
-        print(_describe(found, names))
+        print(_describe(found, tuple(map(printable, names))))
 
 
 def _describe(found: Evaluation, names: tuple[str, ...]) -> str:

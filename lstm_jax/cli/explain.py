@@ -33,7 +33,8 @@ def run(options: argparse.Namespace) -> None:
         print(json.dumps(found.to_json(predictor.label_names), indent=2))
         return
     coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    print(_describe(found, predictor.label_names, coloured))
+    names = tuple(map(printable, predictor.label_names))
+    print(_describe(found, names, coloured))
 
 
 def _stdin() -> str:

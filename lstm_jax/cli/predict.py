@@ -70,7 +70,8 @@ def _text_writer(names: tuple[str, ...]) -> Callable[[Judged], None]:
         """One line."""
         chance = f"{judged.chances[judged.label]:.1%}"
         begins = textwrap.shorten(judged.text, _WIDTH, placeholder=" …")
-        print(f"{judged.label:<{width}}  {chance:>6}  {printable(begins)}")
+        label = printable(judged.label)
+        print(f"{label:<{width}}  {chance:>6}  {printable(begins)}")
 
     return write
 
