@@ -154,7 +154,7 @@ def init_gates(
 
 
 def draw(
-    initializer: Initializer, key: Array, shape: tuple[int, int], dtype: DTypeLike
+    initializer: Initializer, key: Array, shape: tuple[int, ...], dtype: DTypeLike
 ) -> Array:
     """Draw a matrix in float32 at least: the QR of ``orthogonal`` knows no bfloat16."""
     wide = jnp.dtype(dtype) if jnp.finfo(dtype).bits > 32 else jnp.dtype("float32")
