@@ -50,8 +50,8 @@ def unroll(
       unroll: steps in one iteration of the compiled loop: fewer, larger
         iterations, at the price of compilation time.
       chunk_size: steps between which only the carry is kept for the gradient, which
-        computes the rest again: less memory on long sequences, for about half as much
-        time again.  One that divides T saves copies of ``xs`` and ``ys``.  None keeps
+        computes the rest again: less memory on long sequences, for about a third more
+        time.  One that divides T saves copies of ``xs`` and ``ys``.  None keeps
         all that the gradient needs.
       implementation: "fused" has a gradient written by hand, in reverse mode only;
         "scan" has both modes; "cudnn" is NVIDIA's LSTM, in float32; "auto" is what

@@ -459,3 +459,22 @@ def test_an_error_of_ours_is_not_hidden(error, monkeypatch):
     monkeypatch.setattr(train, "run", run)
     with pytest.raises(type(error), match="odd"):
         train.main(["train.py"])
+
+
+def test_what_only_the_end_of_a_run_needs_does_not_hold_up_its_start():
+    seen = "import sys, train; print(sorted({'matplotlib', 'PIL'} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", seen], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
+
+
+def test_the_process_is_prepared_before_jax_is_imported():
+    """Else JAX is imported twice: once by the process that starts again."""
+    code = "import runpy, sys; runpy.run_path('lstm_jax/host.py'); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0 and "jax" not in done.stdout.split(), done.stderr
+    before = (ROOT / "train.py").read_text().partition('prepare_host"]()')[0]
+    assert not re.search(r"^(import|from) (jax|lstm_jax)", before, re.MULTILINE)
