@@ -17,7 +17,7 @@ import optax
 from jax import Array
 from speed.case import Arrays, Case, Programs
 
-from lstm_jax import convert, lstm, unroll
+from lstm_jax import __version__, convert, lstm, unroll
 from lstm_jax.training.devices import batch_sharding, copied, make_data_mesh
 
 # One direction of a layer: (params, xs [T, B, D], lengths [B] or None) -> ys [T, B, H]
@@ -33,14 +33,23 @@ class Way(NamedTuple):
     dtype: str
 
 
-def ours(way: Way, weights: Weights, implementation: str) -> tuple[Any, Recur]:
+def ours(
+    way: Way, weights: Weights, implementation: str, unroll_by: int = 1
+) -> tuple[Any, Recur]:
     """``unroll`` with one implementation."""
     cell = lstm(way.hidden)
 
     def recur(params: Any, xs: Array, lengths: Array | None) -> Array:
         params = jax.tree.map(lambda w: w.astype(way.dtype), params)
-        how = {"reverse": way.reverse, "implementation": implementation}
-        return unroll(cell, params, xs, lengths=lengths, **how)[1]
+        return unroll(
+            cell,
+            params,
+            xs,
+            lengths=lengths,
+            reverse=way.reverse,
+            unroll=unroll_by,
+            implementation=implementation,
+        )[1]
 
     return weights, recur
 
@@ -149,7 +158,10 @@ def compose(build: Callable[..., tuple[Any, Recur]], case: Case, arrays: Arrays)
 
 LIBRARIES: dict[str, tuple[str, Callable[..., tuple[Any, Recur]]]] = {
     "ours, fused": ("lstm-jax", partial(ours, implementation="fused")),
+    "ours, fused x8": ("lstm-jax", partial(ours, implementation="fused", unroll_by=8)),
     "ours, scan": ("lstm-jax", partial(ours, implementation="scan")),
+    "ours, cudnn": ("lstm-jax", partial(ours, implementation="cudnn")),
+    "ours, pallas": ("lstm-jax", partial(ours, implementation="pallas")),
     "flax.linen": ("flax", linen),
     "flax.nnx": ("flax", nnx),
     "haiku": ("dm-haiku", haiku),
@@ -179,9 +191,11 @@ def make_programs(library: str, case: Case, arrays: Arrays) -> Programs:
         return float(loss)
 
     params_kept = jax.tree.map(jnp.copy, params)
-    if library.startswith("ours"):
+    # cuDNN reads vectors alone.
+    if library.startswith("ours") and library != "ours, cudnn":
         params_kept = _fold(params_kept)
-    return Programs(infer, train, f"{library} ({package} {version(package)})")
+    number = __version__ if package == "lstm-jax" else version(package)
+    return Programs(infer, train, f"{library} ({package} {number})")
 
 
 def _fold(params: Any) -> Any:

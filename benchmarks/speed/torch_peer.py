@@ -1,4 +1,4 @@
-"""PyTorch: ``torch.nn.LSTM``, which oneDNN runs on a CPU."""
+"""PyTorch: ``torch.nn.LSTM``, which oneDNN runs on a CPU and cuDNN on a GPU."""
 
 # pyright: reportMissingImports=false
 
@@ -38,7 +38,8 @@ class Model(nn.Module):
 
     def forward(self, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """Logits ``[B]``; ragged reviews are packed, bfloat16 is by autocast."""
-        with torch.autocast("cpu", torch.bfloat16, self.case.dtype != "float32"):
+        device = tokens.device.type
+        with torch.autocast(device, torch.bfloat16, self.case.dtype != "float32"):
             ys = self._outputs(tokens, lengths).float()
         return ys.sum(0) / lengths[:, None] @ self.w_out
 
@@ -55,16 +56,18 @@ class Model(nn.Module):
 def make_programs(library: str, case: Case, arrays: Arrays) -> Programs:
     """Eager, as its users run it."""
     del library
-    model = Model(case, arrays)
-    kept = Model(case, arrays)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = Model(case, arrays).to(device)
+    kept = Model(case, arrays).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    tokens = torch.tensor(arrays.tokens.astype(np.int64))
-    lengths, labels = torch.tensor(arrays.lengths), torch.tensor(arrays.labels)
+    tokens = torch.tensor(arrays.tokens.astype(np.int64), device=device)
+    lengths = torch.tensor(arrays.lengths, device=device)
+    labels = torch.tensor(arrays.labels, device=device)
     loss_of = nn.BCEWithLogitsLoss()
 
     def infer() -> np.ndarray:
         with torch.inference_mode():
-            return kept(tokens, lengths).numpy()
+            return kept(tokens, lengths).cpu().numpy()
 
     def train() -> float:
         optimizer.zero_grad()

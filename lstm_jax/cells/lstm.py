@@ -189,3 +189,13 @@ def lstm(
     adjoint = Adjoint(lstm_keep, lstm_back, bias_gradient)
     step = (multiply_input, lstm_gates, lstm_update)
     return Cell(init, initial_carry, *step, hidden_size, adjoint)
+
+
+def is_lstm(cell: Cell) -> bool:
+    """Whether a cell computes what ``lstm`` does, whatever it begins with.
+
+    >>> is_lstm(lstm(4))
+    True
+    """
+    own = (multiply_input, lstm_gates, lstm_update)
+    return (cell.project, cell.gates, cell.update) == own

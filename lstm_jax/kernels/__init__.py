@@ -5,11 +5,21 @@ ys)`` with ``mask`` bool ``[T, B]`` (True: a real step) or None, and ``h_mask`` 
 ``Cell.recur``.  The real steps of a sequence follow one another.
 """
 
+from typing import Any
+
 from lstm_jax.kernels.chunks import run_in_chunks as run_in_chunks
 from lstm_jax.kernels.cudnn import cudnn as cudnn
 from lstm_jax.kernels.fused import fused as fused
 from lstm_jax.kernels.scan import scan as scan
 
+
+def pallas(*inputs: Any, **how: Any) -> Any:
+    """See ``lstm_jax.kernels.pallas``; imported here, as Pallas is a large import."""
+    from lstm_jax.kernels.pallas import pallas
+
+    return pallas(*inputs, **how)
+
+
 # unroll(implementation=...) takes a key of this table, or "auto".
-KERNELS = {"fused": fused, "scan": scan, "cudnn": cudnn}
+KERNELS = {"fused": fused, "scan": scan, "cudnn": cudnn, "pallas": pallas}
 IMPLEMENTATIONS = ("auto", *KERNELS)

@@ -10,9 +10,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.experimental import rnn
+from jax.experimental.layout import Layout, with_layout_constraint
 
 from lstm_jax.cells.base import Carry, Cell, Params, is_one_hot
-from lstm_jax.cells.lstm import LSTMCarry, lstm_gates, lstm_update
+from lstm_jax.cells.lstm import LSTMCarry, is_lstm
 from lstm_jax.kernels.scan import keep
 
 
@@ -39,7 +40,7 @@ def cudnn(
     lengths = _lengths(mask, num_steps, batch_size)
     turned = _turn(xs, lengths) if reverse else xs
     outcome: Any = rnn.lstm(
-        turned.swapaxes(0, 1),
+        _row_by_row(turned.swapaxes(0, 1)),
         carry.h[None],
         carry.c[None],
         _pack(params),
@@ -51,13 +52,22 @@ def cudnn(
         False,
     )
     ys, h, c = outcome
-    ys = ys.swapaxes(0, 1)
+    ys = _row_by_row(ys).swapaxes(0, 1)
     ys = _turn(ys, lengths) if reverse else ys
     if mask is None:
         return LSTMCarry(c=c[0], h=h[0]), ys
     some = lengths > 0
     last = LSTMCarry(c=keep(some, c[0], carry.c), h=keep(some, h[0], carry.h))
     return last, keep(mask, ys, 0)
+
+
+def _row_by_row(a: Array) -> Array:
+    """``a``, and its gradient, in the order that cuDNN reads.
+
+    JAX does not ask for one, and XLA takes a transposition for another order: without
+    this the batch is read as time.
+    """
+    return with_layout_constraint(a, Layout(tuple(range(a.ndim))))
 
 
 def _lengths(mask: Array | None, num_steps: int, batch_size: int) -> Array:
@@ -83,8 +93,7 @@ def _pack(params: Params) -> Array:
 def _check(cell: Cell, params: Params, xs: Array, h_mask: Array | None) -> None:
     dtypes = {xs.dtype, *(w.dtype for w in jax.tree.leaves(params))}
     wrong = {
-        "an LSTM cell, got another": (cell.gates, cell.update)
-        != (lstm_gates, lstm_update),
+        "an LSTM cell, got another": not is_lstm(cell),
         f"xs [T, B, D], got integers or {xs.shape}": is_one_hot(xs) or xs.ndim != 3,
         f"float32, got {sorted(map(str, dtypes))}": dtypes != {jnp.dtype("float32")},
         "no h_mask, got one": h_mask is not None,

@@ -16,6 +16,7 @@ The gradient is written by hand, for reverse mode only; ``scan`` has both modes.
 """
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -63,6 +64,10 @@ class Weights(NamedTuple):
     h_mask: Array | None
 
 
+# (loop, weights, carry, what the inputs add [T, B, G], mask) -> (carry, ys)
+Run = Callable[[Loop, Weights, Carry, Array, Array | None], tuple[Carry, Array]]
+
+
 def fused(
     cell: Cell,
     params: Params,
@@ -77,8 +82,9 @@ def fused(
     """Run ``cell`` over time; arguments and results are those of ``scan``."""
     loop = Loop(cell, product_dtype(params, xs), reverse, unroll)
     xs = xs if mask is None else keep(mask, xs, 0)
-    run = _stay_inside if _is_better_inside(cell, params, xs) else _hoist
-    return run(loop, params, carry, xs, mask, h_mask)
+    if _is_better_inside(cell, params, xs):
+        return _stay_inside(loop, params, carry, xs, mask, h_mask)
+    return hoist(_run, loop, params, carry, xs, mask, h_mask)
 
 
 def _is_better_inside(cell: Cell, params: Params, xs: Array) -> bool:
@@ -132,7 +138,7 @@ def _hoist_and_keep(
 
     def run(params: Params, carry: Carry, xs: Any, h_mask: Any) -> tuple[Carry, Array]:
         """What is differentiated."""
-        return _hoist(loop, params, carry, xs, mask, h_mask)
+        return hoist(_run, loop, params, carry, xs, mask, h_mask)
 
     return jax.vjp(run, params, carry, xs, h_mask)
 
@@ -146,7 +152,8 @@ def _hoist_gradient(loop: Loop, pull: Any, cotangents: Any) -> tuple:
 _stay_inside.defvjp(_hoist_and_keep, _hoist_gradient)
 
 
-def _hoist(
+def hoist(
+    run: Run,
     loop: Loop,
     params: Params,
     carry: Carry,
@@ -154,14 +161,14 @@ def _hoist(
     mask: Array | None,
     h_mask: Array | None,
 ) -> tuple[Carry, Array]:
-    """Compute what the inputs add before the loop, for all steps at once."""
+    """Compute what the inputs add before the loop, for all steps at once; then run."""
     vs = project_all(loop.cell, params, xs, carry.h.dtype)
     # Under shard_map weights are the same everywhere and vs are not; what the
     # handwritten gradient returns for them has to be added up over the devices.
     vary = jnp.zeros_like(vs, shape=())
     weights = Weights(params["w_hh"], _others(params), h_mask)
     weights = jax.tree.map(lambda w: w + vary.astype(w.dtype), weights)
-    return _run(loop, weights, carry, vs, mask)
+    return run(loop, weights, carry, vs, mask)
 
 
 def _others(params: Params) -> Params:
@@ -265,10 +272,8 @@ def _gradient(loop: Loop, residuals: Any, cotangents: tuple[Carry, Array]) -> tu
     d_vs, d_us, d_news = outputs
     if d_us is None:
         d_vs = d_us = buffer
-    hs = _drop(_before(loop, h, ys, mask), weights.h_mask).astype(loop.dtype)
-    d_w_hh = _sum_of_products(hs, d_us.astype(loop.dtype), d_us.dtype)
     d_weights = Weights(
-        d_w_hh.astype(weights.w_hh.dtype),
+        gradient_of_w_hh(loop, weights, (h, ys, mask), d_us),
         loop.adjoint.others(weights.others, kept, d_news, d_vs),
         jax.tree.map(jnp.zeros_like, weights.h_mask),
     )
@@ -276,6 +281,22 @@ def _gradient(loop: Loop, residuals: Any, cotangents: tuple[Carry, Array]) -> tu
 
 
 _run.defvjp(_run_and_keep, _gradient)
+
+
+def gradient_of_w_hh(
+    loop: Loop, weights: Weights, read: tuple[Array, Array, Array | None], d_us: Array
+) -> Array:
+    """One product over all steps, of what they read and the gradients of their u.
+
+    Args:
+      loop: that was run.
+      weights: that it read.
+      read: the first h, ys, and the mask.
+      d_us: ``[T, B, G]``.
+    """
+    hs = _drop(_before(loop, *read), weights.h_mask).astype(loop.dtype)
+    d_w_hh = _sum_of_products(hs, d_us.astype(loop.dtype), d_us.dtype)
+    return d_w_hh.astype(weights.w_hh.dtype)
 
 
 def differentiate(cell: Cell) -> Adjoint:

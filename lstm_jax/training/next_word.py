@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+from lstm_jax.cells.base import project
 from lstm_jax.data.streams import Window
 from lstm_jax.models.language_model import LanguageModel
 from lstm_jax.training.losses import Sums
@@ -125,8 +126,7 @@ def sampled_sums(
     sampled = draw_words(key, num_sampled, model.vocab_size)
     words: Any = partial(model.apply, variables, method="words")
     table, bias = words(sampled)
-    others = hs @ table.T.astype(hs.dtype)
-    others = others.astype(jnp.float32) + bias
+    others = project(hs, table.T, jnp.float32) + bias
     others = jnp.where(targets[..., None] == sampled, -jnp.inf, others)
     counted = others - log_expected(sampled, num_sampled, model.vocab_size)
     table, bias = words(targets)

@@ -23,6 +23,7 @@ BASIC = ("lstm", "gru", "rnn")
 CELLS_OF: dict[str, tuple[str, ...]] = {
     "scan": BASIC,
     "fused": (*BASIC, "peephole_lstm"),
+    "pallas": ("lstm",),
     "cudnn": (),  # needs a GPU; test_cudnn.py runs JAX's own model of it
 }
 RUNS = [(cell, kernel) for kernel in KERNELS for cell in CELLS_OF[kernel]]

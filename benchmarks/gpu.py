@@ -1,0 +1,176 @@
+"""Time a forward pass and a training step of an LSTM on a GPU.
+
+    python benchmarks/gpu.py
+
+Ours with each of its implementations, Flax, and torch with cuDNN, on the model of
+``benchmarks/step.py``: the same numbers, checked to be equal first.  One process for the
+libraries of JAX, which compile side by side and are timed in turns, and one for torch.
+Medians go to ``results/speed/gpu.json``, and with ``benchmarks/speed_table.py`` into
+README.  Needs the ``[bench]`` extra, and JAX and torch with CUDA.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from speed.case import Case, draw
+
+OUTPUT = Path(__file__).resolve().parent.parent / "results" / "speed" / "gpu.json"
+CASES = (
+    Case(512, 256, 10_000, 128, 128),
+    Case(512, 256, 10_000, 1024, 1024, dtype="bfloat16"),
+    Case(512, 256, 10_000, 1024, 1024),
+    Case(32, 256, 10_000, 128, 128),
+    Case(128, 1024, 10_000, 512, 512),
+    Case(512, 256, 10_000, 128, 128, dtype="bfloat16"),
+    Case(128, 200, 10_000, 64, 32),
+    Case(64, 256, 20_000, 256, 256),
+    Case(512, 256, 10_000, 512, 512, masked=True),
+    Case(32, 1024, 10_000, 1024, 1024),
+)
+LIBRARIES = (
+    *("ours, fused", "ours, fused x8", "ours, scan", "ours, cudnn", "ours, pallas"),
+    "flax.linen",
+)
+TORCH = "torch"
+THREADS = 12  # that compile
+RUNS = 3  # before a program is timed
+SECONDS = 0.15  # about, that each program is timed
+# Adam and the order of sums: losses after the first may drift apart.
+TOLERANCES = {"float32": 1e-2, "bfloat16": 6e-2}
+
+
+def main() -> None:
+    """Time all, as JAX's process or as torch's."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="*", help="libraries; all but torch by default")
+    parser.add_argument("--cases", nargs="*", type=int, default=range(len(CASES)))
+    parser.add_argument("--output", type=Path, default=OUTPUT)
+    arguments = parser.parse_args()
+    libraries = arguments.only or LIBRARIES
+    print(f"{_gpu()}: {', '.join(libraries)}", flush=True)
+    cases = [CASES[number] for number in arguments.cases]
+    for case, rows in zip(cases, prepare_all(cases, libraries), strict=True):
+        save(arguments.output, case, time_case(case, rows))
+    if not arguments.only:
+        # A process of its own: both libraries would take most of the memory.
+        again = [sys.executable, __file__, "--only", TORCH, "--cases"]
+        again += [*map(str, arguments.cases), "--output", str(arguments.output)]
+        subprocess.run(again, check=True)
+
+
+def prepare_all(
+    cases: Sequence[Case], libraries: Sequence[str]
+) -> list[list[dict[str, Any]]]:
+    """What is to be timed of each case, compiled side by side."""
+    numbers = [draw(case) for case in cases]
+    with ThreadPoolExecutor(THREADS) as pool:
+        waiting = [
+            [
+                pool.submit(prepare, library, case, arrays)
+                for library in libraries
+                if can(library, case)
+            ]
+            for case, arrays in zip(cases, numbers, strict=True)
+        ]
+        return [[row.result() for row in rows] for rows in waiting]
+
+
+def can(library: str, case: Case) -> bool:
+    """Whether a library does a case."""
+    if library == "ours, pallas":
+        return case.hidden <= 128
+    return library != "ours, cudnn" or case.dtype == "float32"
+
+
+def time_case(case: Case, prepared: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """All libraries on one case."""
+    check_equal(case, [row for row in prepared if "programs" in row])
+    rows = []
+    for row in prepared:
+        shown = {k: v for k, v in row.items() if k not in ("programs", "said")}
+        if "programs" in row:
+            for what in ("infer", "train"):
+                shown[f"{what}_ms"] = time_program(getattr(row["programs"], what))
+            rate = 3 * case.gigaflops / shown["train_ms"]
+            shown["teraflops_per_second"] = round(rate, 2)
+        print(f"{case.name}: {json.dumps(shown)}", flush=True)
+        rows.append(shown)
+    return rows
+
+
+def prepare(library: str, case: Case, arrays: Any) -> dict[str, Any]:
+    """Compile and run once; a library that cannot is told with its reason."""
+    if library == TORCH:
+        from speed.torch_peer import make_programs
+    else:
+        from speed.jax_peers import make_programs
+    begun = time.perf_counter()
+    try:
+        programs: Any = make_programs(library, case, arrays)
+        said = [programs.infer().astype(np.float64), programs.train(), programs.train()]
+    except Exception as error:  # whatever it is, the others are timed
+        return {"library": library, "failed": " ".join(str(error).split())[:300]}
+    return {
+        "library": library,
+        "version": programs.name,
+        "compile_seconds": round(time.perf_counter() - begun, 2),
+        "said": said,
+        "programs": programs,
+    }
+
+
+def check_equal(case: Case, rows: list[dict[str, Any]]) -> None:
+    """Mark those that do not compute what the first one does."""
+    for row in rows:
+        errors = [
+            float(np.abs(a - b).max() / (np.abs(b).max() + 0.1))
+            for a, b in zip(row["said"], rows[0]["said"], strict=True)
+        ]
+        row["largest_difference"] = round(max(errors), 6)
+        if not max(errors) < TOLERANCES[case.dtype]:
+            row["failed"] = f"differs by {max(errors)}"
+
+
+def time_program(program: Any) -> float:
+    """Milliseconds, the median."""
+    seconds: list[float] = []
+    while len(seconds) < RUNS + 5 or (sum(seconds) < SECONDS and len(seconds) < 100):
+        begun = time.perf_counter()
+        program()
+        seconds.append(time.perf_counter() - begun)
+    return round(1e3 * statistics.median(seconds[RUNS:]), 3)
+
+
+def save(path: Path, case: Case, rows: list[dict[str, Any]]) -> None:
+    """Add rows to a case of the file of results, in place of older ones."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    done = json.loads(path.read_text()) if path.exists() else {}
+    old = done.get(case.name, {"rows": []})["rows"]
+    new = {row["library"] for row in rows}
+    kept = [row for row in old if row["library"] not in new]
+    done[case.name] = {"machine": _machine(), "rows": kept + rows}
+    path.write_text(json.dumps(done, indent=1) + "\n")
+
+
+def _machine() -> dict[str, str]:
+    versions = {name: version(name) for name in ("jax", "torch")}
+    return {"gpu": _gpu(), **versions}
+
+
+def _gpu() -> str:
+    asked = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    return subprocess.run(asked, capture_output=True, text=True).stdout.strip()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""The classifier of ``configs/finetune.py`` that begins as the large language model.
+
+    python train.py --config configs/lm_large.py
+    python train.py --config configs/finetune_large.py
+
+And from the last word to the first; ``benchmarks/pair.py`` averages both:
+
+    python train.py --config configs/lm_large.py --config.model.backward=True \
+        --workdir runs/lm_large_backward
+    python train.py --config configs/finetune_large.py --config.model.backward=True \
+        --config.model.pretrained=runs/lm_large_backward \
+        --workdir runs/finetune_large_backward
+
+For a GPU.  Reads whole reviews.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import finetune
+
+
+def get_config() -> ConfigDict:
+    """The settings."""
+    config = finetune.get_config()
+    config.name = "finetune_large"
+    config.data.vocab_size = 40_000
+    config.data.max_length = 1200
+    config.model.pretrained = "runs/lm_large"
+    config.model.embedding_size = 384
+    config.model.hidden_size = 1280
+    config.model.num_layers = 2
+    config.model.dtype = "bfloat16"
+    config.model.layer_dropout_rate = 0.2
+    config.train.epochs = 3
+    config.train.batch_size = 64
+    config.train.eval_batch_size = 256
+    config.train.checkpoint_every_steps = 0
+    return config

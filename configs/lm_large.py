@@ -1,0 +1,30 @@
+"""The language model of ``configs/lm.py``, large: for a GPU.
+
+    python train.py --config configs/lm_large.py
+    python train.py --config configs/lm_large.py --config.model.backward=True \
+        --workdir runs/lm_large_backward
+
+Two layers of 1,280, the regularisers of AWD-LSTM, products in bfloat16.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import lm
+
+
+def get_config() -> ConfigDict:
+    """The settings."""
+    config = lm.get_config()
+    config.name = "lm_large"
+    config.data.vocab_size = 40_000
+    config.model.embedding_size = 384
+    config.model.hidden_size = 1280
+    config.model.num_layers = 2
+    config.model.dtype = "bfloat16"
+    config.model.layer_dropout_rate = 0.15
+    config.model.head_dropout_rate = 0.15
+    config.language_model.num_sampled = 4096
+    config.train.batch_size = 256
+    config.train.eval_batch_size = 256
+    config.train.epochs = 10
+    return config
