@@ -24,15 +24,18 @@ def get_config() -> ConfigDict:
     config = finetune.get_config()
     config.name = "finetune_large"
     config.data.vocab_size = 40_000
-    config.data.max_length = 1200
+    config.data.max_length = 800
+    config.data.num_buckets = 6
     config.model.pretrained = "runs/lm_large"
     config.model.embedding_size = 384
     config.model.hidden_size = 1280
     config.model.num_layers = 2
     config.model.dtype = "bfloat16"
+    config.model.unroll = 8
     config.model.layer_dropout_rate = 0.2
+    config.optim.learning_rate = 3e-3
     config.train.epochs = 3
-    config.train.batch_size = 64
-    config.train.eval_batch_size = 256
+    config.train.batch_size = 128
+    config.train.eval_batch_size = 128
     config.train.checkpoint_every_steps = 0
     return config
