@@ -24,6 +24,7 @@ def get_config() -> ConfigDict:
     config.model.bidirectional = False
     config.model.embedding_size = 256
     config.model.hidden_size = 512
+    config.model.dtype = "bfloat16"
     config.model.pooling = "last_mean_max"
     config.model.head_size = 50
     config.model.embedding_dropout_rate = 0.3

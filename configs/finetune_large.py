@@ -30,8 +30,6 @@ def get_config() -> ConfigDict:
     config.model.embedding_size = 384
     config.model.hidden_size = 1280
     config.model.num_layers = 2
-    config.model.dtype = "bfloat16"
-    config.model.unroll = 8
     config.model.layer_dropout_rate = 0.2
     config.optim.learning_rate = 3e-3
     config.train.epochs = 3

@@ -20,6 +20,7 @@ def get_config() -> ConfigDict:
     config.model.bidirectional = False
     config.model.embedding_size = 256
     config.model.hidden_size = 512
+    config.model.dtype = "bfloat16"
     config.model.embedding_dropout_rate = 0.1
     config.model.head_dropout_rate = 0.1
     config.language_model.weight_dropout_rate = 0.1
@@ -30,6 +31,6 @@ def get_config() -> ConfigDict:
     config.optim.clip_norm = 0.5
     config.train.batch_size = 64
     config.train.eval_batch_size = 64
-    config.train.epochs = 3
+    config.train.epochs = 6
     config.train.checkpoint_every_steps = 500
     return config

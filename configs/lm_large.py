@@ -4,7 +4,7 @@
     python train.py --config configs/lm_large.py --config.model.backward=True \
         --workdir runs/lm_large_backward
 
-Two layers of 1,280, the regularisers of AWD-LSTM, products in bfloat16.
+Two layers of 1,280, the regularisers of AWD-LSTM.
 """
 
 from ml_collections import ConfigDict
@@ -20,8 +20,6 @@ def get_config() -> ConfigDict:
     config.model.embedding_size = 384
     config.model.hidden_size = 1280
     config.model.num_layers = 2
-    config.model.dtype = "bfloat16"
-    config.model.unroll = 8
     config.model.layer_dropout_rate = 0.15
     config.model.head_dropout_rate = 0.15
     config.language_model.weight_dropout_rate = 0.15

@@ -48,7 +48,7 @@ def one_way(
     reverse: bool = False,
     input_dropout_rate: float = 0.0,
     recurrent_dropout_rate: float = 0.0,
-    unroll: int = 1,
+    unroll: int | None = None,
     chunk_size: int | None = None,
     implementation: str = "auto",
 ) -> Layer:

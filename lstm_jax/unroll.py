@@ -14,7 +14,13 @@ from lstm_jax.cells.base import (
     product_dtype,
     project,
 )
-from lstm_jax.kernels import IMPLEMENTATIONS, KERNELS, run_in_chunks
+from lstm_jax.kernels import (
+    IMPLEMENTATIONS,
+    KERNELS,
+    choose_implementation,
+    choose_unroll,
+    run_in_chunks,
+)
 from lstm_jax.kernels.scan import keep
 
 
@@ -27,7 +33,7 @@ def unroll(
     lengths: Array | None = None,
     h_mask: Array | None = None,
     reverse: bool = False,
-    unroll: int = 1,
+    unroll: int | None = None,
     chunk_size: int | None = None,
     implementation: str = "auto",
 ) -> tuple[Carry, Array]:
@@ -48,13 +54,14 @@ def unroll(
         first and the carry is held over it, so nothing needs to be flipped;
         ``ys[t]`` belongs to ``xs[t]``.
       unroll: steps in one iteration of the compiled loop: fewer, larger
-        iterations, at the price of compilation time.
+        iterations, at the price of compilation time.  None is 8 on a GPU, else 1.
       chunk_size: steps between which only the carry is kept for the gradient, which
         computes the rest again: less memory on long sequences, for about a third more
         time.  One that divides T saves copies of ``xs`` and ``ys``.  None keeps
         all that the gradient needs.
       implementation: "fused" has a gradient written by hand, in reverse mode only;
-        "scan" has both modes; "cudnn" is NVIDIA's LSTM, in float32; "auto" is what
+        "scan" has both modes; "cudnn" is NVIDIA's LSTM, in float32; "pallas" is one
+        GPU program for all steps of a small LSTM; "auto" is what
         ``choose_implementation`` says.
 
     Returns:
@@ -80,9 +87,11 @@ def unroll(
         carry = _initial_carry(cell, params, xs)
     mask = None if lengths is None else time_mask(lengths, xs.shape[0])
     if implementation == "auto":
-        implementation, _ = choose_implementation(cell)
+        dtype = product_dtype(params, xs)
+        implementation, _ = choose_implementation(cell, dtype)
     h_mask = None if h_mask is None else jax.lax.stop_gradient(h_mask)
-    how = {"h_mask": h_mask, "reverse": reverse, "unroll": unroll}
+    steps = choose_unroll() if unroll is None else unroll
+    how = {"h_mask": h_mask, "reverse": reverse, "unroll": steps}
 
     def run(carry: Carry, inputs: tuple[Array, Array | None]) -> tuple[Carry, Array]:
         """The kernel, over all steps or some."""
@@ -91,27 +100,6 @@ def unroll(
     if chunk_size is None:
         return run(carry, (xs, mask))
     return run_in_chunks(run, carry, (xs, mask), chunk_size=chunk_size, reverse=reverse)
-
-
-def choose_implementation(cell: Cell) -> tuple[str, str]:
-    """What ``implementation="auto"`` picks, and why.
-
-    Args:
-      cell: the cell.
-
-    Returns:
-      A name for ``implementation``, and the reason in a sentence.
-
-    Example:
-      >>> from lstm_jax import lstm
-      >>> choose_implementation(lstm(4))[0]
-      'fused'
-    """
-    backend = jax.default_backend()
-    if backend == "cpu":
-        how = "written by hand" if cell.adjoint else "computed by autodiff"
-        return "fused", f"its training step was the fastest; its gradient is {how}"
-    return "fused", f"as on a CPU: nothing was measured on a {backend}"
 
 
 def trace(
@@ -197,13 +185,15 @@ def _batch_shape(xs: Array) -> tuple[int, ...]:
     return xs.shape[1:] if is_one_hot(xs) else xs.shape[1:-1]
 
 
-def _check_loop(unroll: int, chunk_size: int | None, implementation: str) -> None:
+def _check_loop(
+    unroll: int | None, chunk_size: int | None, implementation: str
+) -> None:
     if implementation not in IMPLEMENTATIONS:
         raise ValueError(
             f"implementation: expected one of {IMPLEMENTATIONS}, got {implementation!r}"
         )
-    if unroll < 1:
-        raise ValueError(f"unroll: expected an integer >= 1, got {unroll}")
+    if unroll is not None and unroll < 1:
+        raise ValueError(f"unroll: expected an integer >= 1 or None, got {unroll}")
     if chunk_size is not None and chunk_size < 1:
         raise ValueError(
             f"chunk_size: expected an integer >= 1 or None, got {chunk_size}"

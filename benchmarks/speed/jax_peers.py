@@ -211,7 +211,7 @@ def _logits(
     # Folded, the rows of the input weights are those of the table: words are one-hot.
     xs = tokens.T
     if "table" in params:
-        xs = params["table"].astype(case.dtype)[xs]
+        xs = params["table"][xs].astype(case.dtype)
     ys = recur(params["rnn"], xs, lengths if case.masked else None)
     ys = ys.astype(jnp.float32)
     if case.masked:

@@ -7,6 +7,8 @@ ys)`` with ``mask`` bool ``[T, B]`` (True: a real step) or None, and ``h_mask`` 
 
 from typing import Any
 
+from lstm_jax.kernels.choice import choose_implementation as choose_implementation
+from lstm_jax.kernels.choice import choose_unroll as choose_unroll
 from lstm_jax.kernels.chunks import run_in_chunks as run_in_chunks
 from lstm_jax.kernels.cudnn import cudnn as cudnn
 from lstm_jax.kernels.fused import fused as fused

@@ -35,6 +35,7 @@ from lstm_jax.cells.base import (
     product_dtype,
     project,
 )
+from lstm_jax.kernels.product import multiply, sum_of_products
 from lstm_jax.kernels.scan import keep
 
 _LARGE = 2**22  # numbers that no core's cache holds
@@ -128,7 +129,8 @@ def _stay_inside(
         v = loop.cell.project(params, x, carry.h.dtype)
         return _step(loop, weights, carry, v, real)
 
-    return _scan(loop, step, carry, (xs, mask))
+    last, ys = _scan(loop, step, carry, (xs, mask))
+    return last, ys.astype(loop.dtype)
 
 
 def _hoist_and_keep(
@@ -181,26 +183,7 @@ def project_all(cell: Cell, params: Params, xs: Array, dtype: DTypeLike) -> Arra
         return cell.project(params, xs, dtype)
     # As in _hoist: the gradient of the weights is added up over the devices.
     vary = jnp.zeros_like(xs, shape=()).astype(params["w_ih"].dtype)
-    return _multiply(dtype, xs, params["w_ih"] + vary)
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _multiply(dtype: DTypeLike, xs: Array, w_ih: Array) -> Array:
-    return project(xs, w_ih, dtype)
-
-
-def _multiply_and_keep(dtype: DTypeLike, xs: Array, w_ih: Array) -> tuple[Array, Any]:
-    return project(xs, w_ih, dtype), (xs, w_ih)
-
-
-def _multiply_gradient(dtype: DTypeLike, kept: Any, d_vs: Array) -> tuple[Array, Array]:
-    xs, w_ih = kept
-    d_vs = d_vs.astype(xs.dtype)
-    d_w_ih = _sum_of_products(xs, d_vs, dtype).astype(w_ih.dtype)
-    return project(d_vs, w_ih.T, dtype).astype(xs.dtype), d_w_ih
-
-
-_multiply.defvjp(_multiply_and_keep, _multiply_gradient)
+    return multiply(dtype, xs, params["w_ih"] + vary)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -211,7 +194,8 @@ def _run(
         """One step."""
         return _step(loop, weights, carry, *inputs)
 
-    return _scan(loop, step, carry, (vs, mask))
+    last, ys = _scan(loop, step, carry, (vs, mask))
+    return last, ys.astype(loop.dtype)
 
 
 def _step(
@@ -220,7 +204,7 @@ def _step(
     u = project(_read(loop, weights, carry), weights.w_hh, v.dtype)
     gates = loop.cell.gates(weights.others, carry, v, u)
     new = loop.cell.update(weights.others, carry, gates)
-    return _hold(loop, real, new, carry)
+    return _hold(real, new, carry)
 
 
 def _run_and_keep(
@@ -233,12 +217,13 @@ def _run_and_keep(
         (carry, buffer), (t, real) = state, inputs
         u = project(_read(loop, weights, carry), weights.w_hh, buffer.dtype)
         new, factors, kept = loop.adjoint.keep(weights.others, carry, _at(buffer, t), u)
-        new, y = _hold(loop, real, new, carry)
+        new, y = _hold(real, new, carry)
         buffer = buffer if factors is None else _put(buffer, t, factors)
         return (new, buffer), (y, kept)
 
     state, inputs = (carry, vs), (jnp.arange(len(vs)), mask)
     (last, factors), (ys, kept) = _scan(loop, step, state, inputs)
+    ys = ys.astype(loop.dtype)
     return (last, ys), (weights, carry.h, ys, factors, kept, mask)
 
 
@@ -251,18 +236,20 @@ def _gradient(loop: Loop, residuals: Any, cotangents: tuple[Carry, Array]) -> tu
     def step(state: Any, inputs: Any) -> tuple[Any, Any]:
         """One step back; the gradient of its v takes the place of its factors.
 
-        But where u has a gradient of its own: written over while they are read for
-        both, all the factors would be copied at each step.
+        But where it is not what is multiplied, because u has a gradient of its own or
+        the product another dtype: written over while they are read for both, all the
+        factors would be copied at each step.
         """
         (d_carry, buffer), (t, kept, real, d_y) = state, inputs
         d_new, d_held = _release(real, d_carry, d_y)
         factors = _at(buffer, t)
         d_before, d_v, d_u = loop.adjoint.back(weights.others, factors, kept, d_new)
         d_both = d_v if d_u is None else d_u
+        in_place = d_u is None and d_both.dtype == loop.dtype
         d_h = project(d_both.astype(loop.dtype), w_back, d_both.dtype)
         d_before = d_before._replace(h=d_before.h + _drop(d_h, weights.h_mask))
         d_before = _add_up(d_before, d_held)
-        if d_u is None:
+        if in_place:
             return (d_before, _put(buffer, t, d_v)), (None, None, d_new)
         return (d_before, buffer), (d_v, d_u, d_new)
 
@@ -270,8 +257,8 @@ def _gradient(loop: Loop, residuals: Any, cotangents: tuple[Carry, Array]) -> tu
     back = loop._replace(reverse=not loop.reverse)
     (d_carry, buffer), outputs = _scan(back, step, (d_last, factors), inputs)
     d_vs, d_us, d_news = outputs
-    if d_us is None:
-        d_vs = d_us = buffer
+    d_vs = buffer if d_vs is None else d_vs
+    d_us = d_vs if d_us is None else d_us
     d_weights = Weights(
         gradient_of_w_hh(loop, weights, (h, ys, mask), d_us),
         loop.adjoint.others(weights.others, kept, d_news, d_vs),
@@ -295,7 +282,7 @@ def gradient_of_w_hh(
       d_us: ``[T, B, G]``.
     """
     hs = _drop(_before(loop, *read), weights.h_mask).astype(loop.dtype)
-    d_w_hh = _sum_of_products(hs, d_us.astype(loop.dtype), d_us.dtype)
+    d_w_hh = sum_of_products(hs, d_us.astype(loop.dtype), d_us.dtype)
     return d_w_hh.astype(weights.w_hh.dtype)
 
 
@@ -343,17 +330,21 @@ def _read(loop: Loop, weights: Weights, carry: Carry) -> Array:
 
 
 def _drop(h: Array, h_mask: Array | None) -> Array:
-    return h if h_mask is None else h * jnp.broadcast_to(h_mask, h.shape)
+    if h_mask is None:
+        return h
+    return h * jnp.broadcast_to(h_mask, h.shape).astype(h.dtype)
 
 
-def _hold(
-    loop: Loop, real: Array | None, new: Carry, old: Carry
-) -> tuple[Carry, Array]:
-    """The carry after a step and its y: held and 0 where the step is padding."""
+def _hold(real: Array | None, new: Carry, old: Carry) -> tuple[Carry, Array]:
+    """The carry after a step and its y: held and 0 where the step is padding.
+
+    y stays in the carry's dtype for as long as the loop runs: a CPU has no bfloat16, and
+    would turn what is written at all steps into float32 and back at each of them.
+    """
     if real is None:
-        return new, new.h.astype(loop.dtype)
+        return new, new.h
     held = jax.tree.map(lambda a, b: keep(real, a, b), new, old)
-    return held, keep(real, new.h, 0).astype(loop.dtype)
+    return held, keep(real, new.h, 0)
 
 
 def _release(real: Array | None, d_carry: Carry, d_y: Array) -> tuple[Carry, Any]:
@@ -379,11 +370,3 @@ def _before(loop: Loop, h: Array, ys: Array, mask: Array | None) -> Array:
 
 def _started(ys: Array, mask: Array | None, first: Array) -> Array:
     return ys if mask is None else keep(mask, ys, first)
-
-
-def _sum_of_products(xs: Array, d_vs: Array, dtype: DTypeLike) -> Array:
-    """``sum over t and b of x[t, b] outer d_v[t, b]``, ``[D, G]``."""
-    rows = tuple(range(xs.ndim - 1))
-    return jax.lax.dot_general(
-        xs, d_vs, ((rows, rows), ((), ())), preferred_element_type=dtype
-    )

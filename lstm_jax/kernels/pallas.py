@@ -144,9 +144,7 @@ def _run_and_keep(
     return (LSTMCarry(c, h), ys), (weights, carry.h, ys, Kept(*kept), real)
 
 
-def _gradient(
-    loop: Loop, residuals: Any, cotangents: tuple[LSTMCarry, Array]
-) -> tuple:
+def _gradient(loop: Loop, residuals: Any, cotangents: tuple[LSTMCarry, Array]) -> tuple:
     """From the cotangents of the last carry and ys to those of what went in."""
     weights, h, ys, kept, real = residuals
     d_last, d_ys = cotangents

@@ -63,7 +63,7 @@ class TextClassifier(nn.Module):
     ngram_share: float = 0.5
     dtype: str = "float32"
     implementation: str = "auto"
-    unroll: int = 1
+    unroll: int = 0
     chunk_size: int = 0
 
     def __call__(
@@ -144,11 +144,12 @@ class TextClassifier(nn.Module):
         embed = nn.Embed(
             self.vocab_size,
             self.embedding_size,
-            dtype=self.dtype,
             embedding_init=self.embedding_init,
             name="embedding",
         )
-        xs = embed(token_ids)
+        # Looked up, then rounded: the gradient of a word that stands everywhere is a
+        # long sum, which bfloat16 does not hold.
+        xs = embed(token_ids).astype(self.dtype)
         if not self.train_embedding:
             # The optimizer leaves it alone anyhow; so its gradient is not computed.
             xs = jax.lax.stop_gradient(xs)
@@ -181,7 +182,7 @@ class TextClassifier(nn.Module):
             draw_together(cell) if self.gates_drawn == "together" else cell,
             input_dropout_rate=self.input_dropout_rate,
             recurrent_dropout_rate=self.recurrent_dropout_rate,
-            unroll=self.unroll,
+            unroll=self.unroll or None,
             chunk_size=self.chunk_size or None,
             implementation=self.implementation,
         )

@@ -46,7 +46,7 @@ class LanguageModel(nn.Module):
     head_dropout_rate: float = 0.0
     dtype: str = "float32"
     implementation: str = "auto"
-    unroll: int = 1
+    unroll: int = 0
     chunk_size: int = 0
 
     def setup(self) -> None:
@@ -54,7 +54,6 @@ class LanguageModel(nn.Module):
         self.embedding = nn.Embed(
             self.vocab_size,
             self.embedding_size,
-            dtype=self.dtype,
             embedding_init=EMBEDDING_INIT,
         )
         self.layers = self.param("layers", self._layers().init, self.embedding_size)
@@ -102,7 +101,8 @@ class LanguageModel(nn.Module):
         return self.embedding(token_ids), self.bias[token_ids]
 
     def _embed(self, token_ids: Array, keys: Any) -> Array:
-        xs = self.embedding(token_ids)
+        # Looked up, then rounded, as in TextClassifier.
+        xs = self.embedding(token_ids).astype(self.dtype)
         if keys is None:
             return xs
         kept = dropout(
@@ -125,7 +125,7 @@ class LanguageModel(nn.Module):
         layer = one_way(
             CELLS[self.cell](self.hidden_size),
             recurrent_dropout_rate=self.recurrent_dropout_rate,
-            unroll=self.unroll,
+            unroll=self.unroll or None,
             chunk_size=self.chunk_size or None,
             implementation=self.implementation,
         )

@@ -9,12 +9,15 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from lstm_jax.cells.base import project
 from lstm_jax.data.streams import Window
+from lstm_jax.kernels.product import multiply
 from lstm_jax.models.language_model import LanguageModel
+from lstm_jax.training.by_parts import sum_by_parts
 from lstm_jax.training.losses import Sums
 from lstm_jax.training.state import PyTree
 from lstm_jax.training.steps import Loss
+
+_ROWS = 512  # whose scores a cache holds
 
 
 class Penalties(NamedTuple):
@@ -126,14 +129,34 @@ def sampled_sums(
     sampled = draw_words(key, num_sampled, model.vocab_size)
     words: Any = partial(model.apply, variables, method="words")
     table, bias = words(sampled)
-    others = project(hs, table.T, jnp.float32) + bias
-    others = jnp.where(targets[..., None] == sampled, -jnp.inf, others)
-    counted = others - log_expected(sampled, num_sampled, model.vocab_size)
-    table, bias = words(targets)
-    own = jnp.sum(hs.astype(jnp.float32) * table.astype(jnp.float32), axis=-1) + bias
-    losses = jnp.logaddexp(own, jax.nn.logsumexp(counted, axis=-1)) - own
-    correct = (own > others.max(axis=-1)).astype(jnp.float32)
-    return Sums((losses * weights).sum(), (correct * weights).sum(), weights.sum())
+    shared = (table, bias)
+    own_table, own_bias = words(targets)
+    log_counts = log_expected(sampled, num_sampled, model.vocab_size)
+
+    def judge(shared: Any, rows: Any, constants: Any) -> tuple[Array, Sums]:
+        """The sums over some of the words."""
+        (table, bias), (hs, own_table, own_bias) = shared, rows
+        targets, weights = constants
+        others = multiply(jnp.float32, hs, table.T) + bias
+        others = jnp.where(targets[..., None] == sampled, -jnp.inf, others)
+        own = (hs.astype(jnp.float32) * own_table).sum(-1) + own_bias
+        all_others = jax.nn.logsumexp(others - log_counts, axis=-1)
+        loss = ((jnp.logaddexp(own, all_others) - own) * weights).sum()
+        correct = (own > others.max(axis=-1)).astype(jnp.float32)
+        return loss, Sums(loss, (correct * weights).sum(), weights.sum())
+
+    rows, constants = (hs, own_table, own_bias), (targets, weights)
+    loss, sums = sum_by_parts(judge, _parts(hs), shared, rows, constants)
+    return sums._replace(loss=loss)
+
+
+def _parts(hs: Array) -> int:
+    """How many times ``hs [T, B, E]`` is cut, along time."""
+    steps, rows = hs.shape[:2]
+    if jax.default_backend() != "cpu":
+        return 1
+    wanted = max(steps * rows // _ROWS, 1)
+    return next(n for n in range(min(wanted, steps), 0, -1) if steps % n == 0)
 
 
 def draw_words(key: Array, count: int, vocab_size: int) -> Array:

@@ -280,6 +280,11 @@ def mesh():
     return jax.sharding.Mesh(np.array(devices[:8]), ("data",))
 
 
+def tells_what_varies(implementation):
+    """JAX's interpreter of Pallas loses it; the programs on a GPU do not."""
+    return implementation != "pallas"
+
+
 @pytest.mark.parametrize("start", ["default carry", "given carry"])
 @over_runs
 def test_shard_map_over_the_batch_changes_nothing(cell, implementation, start, mesh):
@@ -302,6 +307,7 @@ def test_shard_map_over_the_batch_changes_nothing(cell, implementation, start, m
         mesh=mesh,
         in_specs=(every, batch, time_first, batch),
         out_specs=(batch, time_first),
+        check_vma=tells_what_varies(implementation),
     )
     given = jax.tree.map(np.asarray, (problem.params, carry, xs, lengths))
     assert_close(jax.jit(sharded)(*given), jax.jit(run_shard)(*given))
@@ -325,6 +331,7 @@ def test_gradients_under_shard_map_are_those_of_the_whole_batch(
             mesh=mesh,
             in_specs=(PartitionSpec(), time_first),
             out_specs=PartitionSpec(),
+            check_vma=tells_what_varies(implementation),
         )
         return part(params, xs)
 

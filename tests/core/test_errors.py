@@ -29,7 +29,7 @@ MISTAKES = {
         {"implementation": "fast"},
         f"implementation: expected one of {IMPLEMENTATIONS}, got 'fast'",
     ),
-    "unroll": ({"unroll": 0}, "unroll: expected an integer >= 1, got 0"),
+    "unroll": ({"unroll": 0}, "unroll: expected an integer >= 1 or None, got 0"),
     "xs without time": (
         {"xs": jnp.zeros(3), "lengths": None},
         "xs: expected shape [T, B, D], or integers [T, B], got (3,)",

@@ -104,7 +104,7 @@ def test_a_value_in_a_groups_place_is_refused():
         ("model.embedding_size", 0),
         ("model.hidden_size", 0),
         ("model.num_layers", 0),
-        ("model.unroll", 0),
+        ("model.unroll", -1),
         ("model.head_size", -1),
         ("model.num_logits", 2),
         ("model.word_dropout_rate", 1.0),

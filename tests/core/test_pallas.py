@@ -1,0 +1,119 @@
+"""What the Pallas kernel promises beyond what every kernel does; interpreted here."""
+
+import importlib
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cases import both_ways
+
+from lstm_jax import gru, lstm, peephole_lstm, unroll, zoneout_lstm
+
+T, D = 5, 3
+
+
+@pytest.fixture
+def module():
+    # By name: the package has a function of the same name.
+    return importlib.import_module("lstm_jax.kernels.pallas")
+
+
+def random(seed, *shape):
+    return jax.random.normal(jax.random.key(seed), shape)
+
+
+def results(implementation, hidden, rows, reverse=False, dtype="float32"):
+    """Outputs, and their gradients, of sequences of all lengths."""
+    cell = lstm(hidden)
+    params = cell.init(jax.random.key(0), D) | {"b": random(1, 4 * hidden)}
+    lengths = jnp.arange(rows, dtype=jnp.int32) % (T + 1)
+    h_mask = random(2, rows, hidden)
+    how = {"lengths": lengths, "h_mask": h_mask, "reverse": reverse}
+
+    def loss(params, xs):
+        run = partial(unroll, implementation=implementation)
+        last, ys = run(cell, params, xs, **how)
+        seen = (ys.astype(jnp.float32), *last)
+        return sum((a * random(3, *a.shape)).sum() for a in seen), seen
+
+    both = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
+    return jax.jit(both)(params, random(4, T, rows, D).astype(dtype))
+
+
+def assert_equal(got, expected, tolerance=1e-5):
+    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
+        a, b = (np.asarray(x, np.float32) for x in (a, b))
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+@both_ways
+@pytest.mark.parametrize(("hidden", "rows"), [(5, 7), (16, 16), (33, 17)])
+def test_units_and_rows_that_fill_up_change_nothing(hidden, rows, reverse):
+    got = results("pallas", hidden, rows, reverse)
+    assert_equal(got, results("scan", hidden, rows, reverse))
+
+
+@pytest.mark.parametrize("implementation", ["pallas", "fused"])
+def test_products_are_in_the_dtype_of_xs(implementation):
+    got = results(implementation, 16, 16, dtype="bfloat16")
+    assert_equal(got, results("scan", 16, 16, dtype="bfloat16"), tolerance=0.05)
+
+
+@pytest.mark.parametrize("room", [0, 1, 3])
+def test_weights_without_room_are_read_again(module, monkeypatch, room):
+    """Of the four gates, those that are kept, and those that each step reads."""
+    expected = results("scan", 16, 16)
+    monkeypatch.setattr(module, "_SHARED_MEMORY", room * 16 * 16 * 4)
+    assert_equal(results("pallas", 16, 16), expected)
+
+
+@pytest.mark.parametrize(("room", "expected"), [(4, 4), (5, 4), (3, 2), (1, 0), (0, 0)])
+def test_as_many_weights_are_kept_as_there_is_room_for(
+    module, monkeypatch, room, expected
+):
+    """Where not all are, one is left for what is read again."""
+    monkeypatch.setattr(module, "_SHARED_MEMORY", room * 4 * 4 * 4)
+    read = []
+
+    def read_gate(gate):
+        read.append(gate)
+        return jnp.full((4, 4), gate, jnp.float32)
+
+    weight = module._keep_some(4, read_gate)
+    read.clear()
+    assert [float(weight(gate)[0, 0]) for gate in range(4)] == [0, 1, 2, 3]
+    assert len(read) == 4 - expected
+
+
+def test_what_a_gradient_needs_takes_the_place_of_what_inputs_add(module, monkeypatch):
+    aliases = []
+    start = module._start
+
+    def spy(program, inputs, outputs, loop, aliases_):
+        aliases.append(
+            {inputs[i].shape == outputs[o].shape for i, o in aliases_.items()}
+        )
+        return start(program, inputs, outputs, loop, aliases_)
+
+    monkeypatch.setattr(module, "_start", lambda *a, aliases: spy(*a, aliases))
+    jax.clear_caches()
+    results("pallas", 16, 16)
+    assert aliases == [{True}, {True}]
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        (gru(8), "an LSTM cell, got another"),
+        (peephole_lstm(8), "an LSTM cell, got another"),
+        (zoneout_lstm(8), "an LSTM cell, got another"),
+        (lstm(129), "a hidden size up to 128, got 129"),
+    ],
+)
+def test_refuses_what_it_cannot_run(cell, message):
+    params = cell.init(jax.random.key(0), D)
+    with pytest.raises(ValueError) as caught:
+        unroll(cell, params, random(0, T, 2, D), implementation="pallas")
+    assert str(caught.value) == f"implementation='pallas': expected {message}"

@@ -1,0 +1,70 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from lstm_jax.training.by_parts import sum_by_parts
+
+ROWS = 12
+
+
+def random(seed, *shape):
+    return jax.random.normal(jax.random.key(seed), shape)
+
+
+def function(shared, rows, constants):
+    """A sum that mixes all of its inputs, and two others."""
+    (a, b), x = shared, rows["x"]
+    total = (jnp.tanh(x @ a + b) * constants[..., None]).sum()
+    return total, {"total": total * 2, "count": constants.sum()}
+
+
+SHARED = (random(0, 3, 4), random(1, 4))
+XS, WEIGHTS = {"x": random(2, ROWS, 2, 3)}, random(3, ROWS, 2)
+
+
+@pytest.mark.parametrize("count", [1, 3, ROWS])
+def test_values_and_gradients_are_those_of_the_whole(count):
+    def loss(shared, rows, by_parts):
+        how = (shared, rows, WEIGHTS)
+        outcome = sum_by_parts(function, count, *how) if by_parts else function(*how)
+        return 1.5 * outcome[0], outcome
+
+    both = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
+    got, expected = (jax.jit(both, static_argnums=2)(SHARED, XS, x) for x in (1, 0))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, 1e-5, 1e-6), got, expected
+    )
+    plain = sum_by_parts(function, count, SHARED, XS, WEIGHTS)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, 1e-5), plain, expected[0][1]
+    )
+
+
+def test_nothing_as_long_as_all_rows_times_the_width_is_computed():
+    def loss(shared):
+        return sum_by_parts(function, ROWS, shared, XS, WEIGHTS)[0]
+
+    def widest(jaxpr):
+        sizes = [0]
+        for equation in jaxpr.eqns:
+            sizes += [v.aval.size for v in equation.outvars]
+            inner = jax.tree.leaves(
+                equation.params, is_leaf=lambda x: hasattr(x, "jaxpr")
+            )
+            sizes += [
+                widest(getattr(x, "jaxpr", x)) for x in inner if hasattr(x, "jaxpr")
+            ]
+        return max(sizes)
+
+    program = jax.make_jaxpr(jax.grad(loss))(SHARED)
+    assert widest(program.jaxpr) <= XS["x"].size
+    whole = jax.make_jaxpr(jax.grad(lambda s: function(s, XS, WEIGHTS)[0]))(SHARED)
+    assert widest(whole.jaxpr) == ROWS * 2 * 4 > XS["x"].size
+
+
+def test_others_have_no_gradient():
+    def others(shared):
+        return sum_by_parts(function, 3, shared, XS, WEIGHTS)[1]["total"]
+
+    assert not any(map(np.any, jax.tree.leaves(jax.grad(others)(SHARED))))
