@@ -88,6 +88,29 @@ def make_flags(cases: dict[str, Any]) -> str:
     return _table("training step, ms", "train_ms", cases)
 
 
+def make_gpu(cases: dict[str, Any]) -> str:
+    """A training step and a forward pass; a row a case, a column a library."""
+    both = (("training step, ms", "train_ms"), ("forward pass, ms", "infer_ms"))
+    return "\n".join(_by_case(title, key, cases) for title, key in both)
+
+
+def _by_case(title: str, key: str, cases: dict[str, Any]) -> str:
+    rows = max((case["rows"] for case in cases.values()), key=len)
+    libraries = [row["library"] for row in rows]
+    lines = [
+        f"| {title} | {' | '.join(libraries)} |",
+        "|---" * (len(libraries) + 1) + "|",
+    ]
+    for name, case in cases.items():
+        ms = {row["library"]: row[key] for row in case["rows"] if key in row}
+        shown = {x: f"{t:.2f}" if t < 10 else f"{t:.1f}" for x, t in ms.items()}
+        shown = {
+            x: f"**{s}**" if ms[x] == min(ms.values()) else s for x, s in shown.items()
+        }
+        lines.append(f"| {name} | {' | '.join(shown.get(x, '') for x in libraries)} |")
+    return "\n".join(lines) + "\n"
+
+
 def make_job(entrants: dict[str, Any]) -> str:
     """Seconds from a command to a validation accuracy; a row an entrant."""
     targets = list(next(iter(entrants.values()))["seconds_to"])
@@ -137,6 +160,7 @@ MAKE: dict[str, Callable[[Any], str]] = {
     "job": make_job,
     "scaling": make_scaling,
     "flags": make_flags,
+    "gpu": make_gpu,
 }
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from lstm_jax.cells import peephole_lstm as peephole_lstm
 from lstm_jax.cells import rnn as rnn
 from lstm_jax.cells import rnn_cell as rnn_cell
 from lstm_jax.cells import zoneout_lstm as zoneout_lstm
+from lstm_jax.kernels import choose_implementation as choose_implementation
 from lstm_jax.layers import BothCarries as BothCarries
 from lstm_jax.layers import Layer as Layer
 from lstm_jax.layers import bidirectional as bidirectional
@@ -32,7 +33,6 @@ from lstm_jax.min_lstm import MinLSTMCarry as MinLSTMCarry
 from lstm_jax.min_lstm import min_lstm as min_lstm
 from lstm_jax.min_lstm import min_lstm_cell as min_lstm_cell
 from lstm_jax.min_lstm import min_lstm_unroll as min_lstm_unroll
-from lstm_jax.kernels import choose_implementation as choose_implementation
 from lstm_jax.unroll import time_mask as time_mask
 from lstm_jax.unroll import unroll as unroll
 from lstm_jax.version import __version__ as __version__

@@ -338,8 +338,8 @@ def _drop(h: Array, h_mask: Array | None) -> Array:
 def _hold(real: Array | None, new: Carry, old: Carry) -> tuple[Carry, Array]:
     """The carry after a step and its y: held and 0 where the step is padding.
 
-    y stays in the carry's dtype for as long as the loop runs: a CPU has no bfloat16, and
-    would turn what is written at all steps into float32 and back at each of them.
+    y stays in the carry's dtype for as long as the loop runs: on a CPU, XLA would turn
+    a bfloat16 array of all steps into float32 and back at each of them.
     """
     if real is None:
         return new, new.h

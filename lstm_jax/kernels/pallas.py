@@ -1,10 +1,11 @@
 """The LSTM as one GPU program for all steps, for hidden sizes up to 128.
 
 A loop of XLA starts several GPU kernels a step, which take longer than a step of a
-small LSTM.  Here a program owns a few rows of the batch: it holds ``w_hh`` and the carry
-of its rows, walks through time by itself and waits for no other.  As in ``fused``, the
-products with the inputs come before, in one; what the gradient multiplies by takes the
-place of what the inputs add; and the gradients of the weights are one product after.
+small LSTM.  Here a program owns a few rows of the batch: it holds ``w_hh`` and the
+carry of its rows, walks through time by itself and waits for no other.  As in
+``fused``, the products with the inputs come before, in one; what the gradient
+multiplies by takes the place of what the inputs add; and the gradients of the weights
+are one product after.
 
 On a CPU the program is interpreted, slowly: to test it.
 """
@@ -322,9 +323,10 @@ def _backward(
 
 
 def _keep_some(num_gates: int, read: Callable[[int], Array]) -> Callable[[int], Array]:
-    """The weights of a gate: of the first ones, as many as there is room for, read once.
+    """The weights of a gate; of the first ones they are read once and kept.
 
-    What is read again at each step needs room too, as much as one of them.
+    As many as there is room for.  What is read again at each step needs room too, as
+    much as one of them.
     """
     gate = jax.eval_shape(partial(read, 0))
     room = _SHARED_MEMORY // (gate.size * gate.dtype.itemsize)

@@ -101,6 +101,58 @@ def test_what_was_not_measured_has_no_table(speed_table, monkeypatch, tmp_path):
     assert table.count("|---|---|") == 2  # of training and of the forward pass
 
 
+def test_the_gpu_table_has_a_row_for_each_case(speed_table):
+    rows = [
+        {"library": "ours", "train_ms": 3.456, "infer_ms": 1.0},
+        {"library": "other", "failed": "for a reason"},
+        {"library": "torch", "train_ms": 12.34, "infer_ms": 0.5},
+    ]
+    training, forward = speed_table.make_gpu(
+        {"B1": {"rows": rows}, "B2": {"rows": rows[:1]}}
+    ).split("\n\n")
+    assert training.splitlines() == [
+        "| training step, ms | ours | other | torch |",
+        "|---|---|---|---|",
+        "| B1 | **3.46** |  | 12.3 |",
+        "| B2 | **3.46** |  |  |",
+    ]
+    assert forward.splitlines()[2] == "| B1 | 1.00 |  | **0.50** |"
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("gpu")
+
+
+def test_what_another_process_has_found_is_what_losses_are_compared_with(
+    gpu, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(gpu, "_machine", dict)
+    case, file = gpu.CASES[0], tmp_path / "gpu.json"
+    assert gpu.known_losses(file, case) == []
+    first = [{"library": "a", "failed": "x"}, {"library": "b", "losses": [0.1, 0.7]}]
+    gpu.save(file, case, first)
+    known = gpu.known_losses(file, case)
+    assert known == [0.1, 0.7]
+    same, other = {"losses": [0.1001, 0.7]}, {"losses": [0.1, 0.8]}
+    gpu.check_equal(case, [same, other, {"failed": "x"}], known)
+    assert "failed" not in same and "0.8" in other["failed"]
+    gpu.save(file, case, [{"library": "b", "losses": [0.2, 0.3]}])
+    rows = json.loads(file.read_text())[case.name]["rows"]
+    assert [row["library"] for row in rows] == ["a", "b"]
+
+
+def test_a_library_that_cannot_is_told_with_its_reason(gpu, monkeypatch):
+    def fail(*inputs):
+        raise RuntimeError("no\n  such thing")
+
+    peers = importlib.import_module("speed.jax_peers")
+    monkeypatch.setattr(peers, "make_programs", fail)
+    row = gpu.prepare("ours, fused", gpu.CASES[0], None)
+    assert row == {"library": "ours, fused", "failed": "no such thing"}
+
+
 def test_the_scaling_table_has_a_column_for_each_size(speed_table):
     def point(field, size, ms):
         return {field: size, "milliseconds": ms, "temporary_megabytes": 10 * ms}

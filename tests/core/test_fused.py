@@ -1,6 +1,7 @@
 """What the fused kernel promises beyond what every kernel does."""
 
 import importlib
+import re
 from functools import partial
 
 import jax
@@ -108,6 +109,40 @@ def test_a_plain_scan_holds_more(name="lstm"):
 
     program = jax.make_jaxpr(jax.grad(loss))(params)
     assert sum(count_products(body) for body in loops_in(program.jaxpr)) > 2
+
+
+def gradient(dtype):
+    """The gradient of a run of an LSTM with products in ``dtype``, and its inputs."""
+    cell = CELLS["lstm"](HIDDEN)
+    params, xs = one_step(cell)[0], random(1, *SHAPE).astype(dtype)
+
+    def loss(params, xs):
+        ys = unroll(cell, params, xs, implementation="fused")[1]
+        return (ys.astype(jnp.float32) ** 2).sum()
+
+    return jax.grad(loss, argnums=(0, 1)), (params, xs)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_no_step_copies_an_array_of_all_steps(dtype):
+    """A copy of all gates at each step would take longer than all products."""
+    function, inputs = gradient(dtype)
+    text = jax.jit(function).lower(*inputs).compile().as_text()
+    programs = {part.split(" ", 1)[0]: part for part in text.split("\n\n")}
+    bodies = re.findall(r"body=(%[\w.-]+)", text)
+    assert len(bodies) == 2
+    for body in bodies:
+        copies = re.findall(r"= \w+\[([\d,]*)\]\S* copy\(", programs[body])
+        assert not [shape for shape in copies if shape.startswith(f"{SHAPE[0]},")]
+
+
+def test_loops_write_no_bfloat16(dtype="bfloat16"):
+    """On a CPU, XLA would turn all of it into float32 and back at each step."""
+    function, inputs = gradient(dtype)
+    bodies = list(loops_in(jax.make_jaxpr(function)(*inputs).jaxpr))
+    assert len(bodies) == 2
+    for body in bodies:
+        assert {v.aval.dtype.name for v in body.outvars} <= {"float32", "int32"}
 
 
 def ragged(name, reverse):

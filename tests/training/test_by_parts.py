@@ -23,6 +23,21 @@ SHARED = (random(0, 3, 4), random(1, 4))
 XS, WEIGHTS = {"x": random(2, ROWS, 2, 3)}, random(3, ROWS, 2)
 
 
+def assert_equal(got, expected):
+    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def widest(jaxpr):
+    """The size of the largest array that a program computes, in its loops too."""
+    sizes = [0]
+    for equation in jaxpr.eqns:
+        sizes += [v.aval.size for v in equation.outvars]
+        inner = jax.tree.leaves(equation.params, is_leaf=lambda x: hasattr(x, "jaxpr"))
+        sizes += [widest(x.jaxpr) for x in inner if hasattr(x, "jaxpr")]
+    return max(sizes)
+
+
 @pytest.mark.parametrize("count", [1, 3, ROWS])
 def test_values_and_gradients_are_those_of_the_whole(count):
     def loss(shared, rows, by_parts):
@@ -32,30 +47,14 @@ def test_values_and_gradients_are_those_of_the_whole(count):
 
     both = jax.value_and_grad(loss, argnums=(0, 1), has_aux=True)
     got, expected = (jax.jit(both, static_argnums=2)(SHARED, XS, x) for x in (1, 0))
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, 1e-5, 1e-6), got, expected
-    )
+    assert_equal(got, expected)
     plain = sum_by_parts(function, count, SHARED, XS, WEIGHTS)
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, 1e-5), plain, expected[0][1]
-    )
+    assert_equal(plain, expected[0][1])
 
 
 def test_nothing_as_long_as_all_rows_times_the_width_is_computed():
     def loss(shared):
         return sum_by_parts(function, ROWS, shared, XS, WEIGHTS)[0]
-
-    def widest(jaxpr):
-        sizes = [0]
-        for equation in jaxpr.eqns:
-            sizes += [v.aval.size for v in equation.outvars]
-            inner = jax.tree.leaves(
-                equation.params, is_leaf=lambda x: hasattr(x, "jaxpr")
-            )
-            sizes += [
-                widest(getattr(x, "jaxpr", x)) for x in inner if hasattr(x, "jaxpr")
-            ]
-        return max(sizes)
 
     program = jax.make_jaxpr(jax.grad(loss))(SHARED)
     assert widest(program.jaxpr) <= XS["x"].size
