@@ -46,8 +46,8 @@ def pallas(
     """Run an LSTM over time; arguments and results are those of ``scan``.
 
     Raises:
-      ValueError: another cell, or a larger one: "implementation='pallas': expected
-        ..., got ...".
+      ValueError: another cell, a larger one, or no GPU: "implementation='pallas':
+        expected ..., got ...".
     """
     loop = Loop(cell, product_dtype(params, xs), reverse, unroll)
     _check(cell)
@@ -56,7 +56,9 @@ def pallas(
 
 
 def _check(cell: Cell) -> None:
+    backend = jax.default_backend()
     wrong = {
+        f"a GPU, or a CPU to test it, got a {backend}": backend not in ("gpu", "cpu"),
         "an LSTM cell, got another": not is_lstm(cell),
         f"a hidden size up to {LARGEST_SIZE}, got {cell.output_size}": (
             cell.output_size > LARGEST_SIZE

@@ -115,3 +115,12 @@ def test_refuses_what_it_cannot_run(cell, message):
     with pytest.raises(ValueError) as caught:
         unroll(cell, params, random(0, T, 2, D), implementation="pallas")
     assert str(caught.value) == f"implementation='pallas': expected {message}"
+
+
+def test_refuses_other_backends(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "tpu")
+    params = lstm(8).init(jax.random.key(0), D)
+    with pytest.raises(
+        ValueError, match="expected a GPU, or a CPU to test it, got a tpu"
+    ):
+        unroll(lstm(8), params, random(0, T, 2, D), implementation="pallas")
