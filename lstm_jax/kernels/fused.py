@@ -231,21 +231,21 @@ def _gradient(loop: Loop, residuals: Any, cotangents: tuple[Carry, Array]) -> tu
     """From the cotangents of the last carry and ys to those of what went in."""
     weights, h, ys, factors, kept, mask = residuals
     d_last, d_ys = cotangents
-    w_back = weights.w_hh.T
+    w_back, is_cpu = weights.w_hh.T, jax.default_backend() == "cpu"
 
     def step(state: Any, inputs: Any) -> tuple[Any, Any]:
         """One step back; the gradient of its v takes the place of its factors.
 
-        But where it is not what is multiplied, because u has a gradient of its own or
-        the product another dtype: written over while they are read for both, all the
-        factors would be copied at each step.
+        But where it is not what is multiplied, because u has a gradient of its own or,
+        on a CPU, the product another dtype: written over while they are read for both,
+        all the factors would be copied at each step.
         """
         (d_carry, buffer), (t, kept, real, d_y) = state, inputs
         d_new, d_held = _release(real, d_carry, d_y)
         factors = _at(buffer, t)
         d_before, d_v, d_u = loop.adjoint.back(weights.others, factors, kept, d_new)
         d_both = d_v if d_u is None else d_u
-        in_place = d_u is None and d_both.dtype == loop.dtype
+        in_place = d_u is None and (d_both.dtype == loop.dtype or not is_cpu)
         d_h = project(d_both.astype(loop.dtype), w_back, d_both.dtype)
         d_before = d_before._replace(h=d_before.h + _drop(d_h, weights.h_mask))
         d_before = _add_up(d_before, d_held)

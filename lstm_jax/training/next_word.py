@@ -17,7 +17,7 @@ from lstm_jax.training.losses import Sums
 from lstm_jax.training.state import PyTree
 from lstm_jax.training.steps import Loss
 
-_ROWS = 512  # whose scores a cache holds
+_ROWS = 512  # of a device, whose scores a cache holds
 
 
 class Penalties(NamedTuple):
@@ -155,7 +155,8 @@ def _parts(hs: Array) -> int:
     steps, rows = hs.shape[:2]
     if jax.default_backend() != "cpu":
         return 1
-    wanted = max(steps * rows // _ROWS, 1)
+    # Each part costs a sum over the devices.
+    wanted = max(steps * rows // (_ROWS * jax.device_count()), 1)
     return next(n for n in range(min(wanted, steps), 0, -1) if steps % n == 0)
 
 

@@ -136,6 +136,37 @@ def test_no_step_copies_an_array_of_all_steps(dtype):
         assert not [shape for shape in copies if shape.startswith(f"{SHAPE[0]},")]
 
 
+@pytest.mark.parametrize(
+    ("backend", "dtype", "in_place"),
+    [("cpu", "float32", 1), ("cpu", "bfloat16", 0), ("gpu", "bfloat16", 1)],
+)
+def test_gradients_take_the_place_of_factors_where_nothing_is_copied(
+    backend, dtype, in_place, monkeypatch
+):
+    """One array of all gates goes through the backward loop, and none comes out."""
+    function, inputs = gradient(dtype)
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    jax.clear_caches()
+    *_, scan = (
+        equation
+        for equation in all_equations(jax.make_jaxpr(function)(*inputs).jaxpr)
+        if equation.primitive.name == "scan"
+    )
+    gates = (*SHAPE[:2], 4 * HIDDEN)
+    carried = scan.outvars[: scan.params["num_carry"]]
+    stacked = scan.outvars[scan.params["num_carry"] :]
+    assert [v.aval.shape for v in carried].count(gates) == in_place
+    assert [v.aval.shape for v in stacked].count(gates) == 1 - in_place
+
+
+def all_equations(jaxpr):
+    """Of a program and of those in it, in order."""
+    for equation in jaxpr.eqns:
+        yield equation
+        for program in inner(equation):
+            yield from all_equations(program)
+
+
 def test_loops_write_no_bfloat16(dtype="bfloat16"):
     """On a CPU, XLA would turn all of it into float32 and back at each step."""
     function, inputs = gradient(dtype)

@@ -5,8 +5,10 @@ import pytest
 
 from lstm_jax.data.streams import lay_out
 from lstm_jax.models.language_model import LanguageModel
+from lstm_jax.training import next_word
 from lstm_jax.training.next_word import (
     Penalties,
+    _parts,
     draw_words,
     log_expected,
     make_eval_window,
@@ -149,3 +151,28 @@ def test_told_from_every_word_the_right_answers_are_those_of_all_words():
     correct = by_hand(window, carry)[1]
     assert 0 < correct < window.weights.sum()
     assert float(sums.correct) == correct
+
+
+def test_scores_are_cut_into_parts_that_a_cache_holds(monkeypatch):
+    def parts(steps, rows):
+        return _parts(jax.ShapeDtypeStruct((steps, rows, 8), "float32"))
+
+    monkeypatch.setattr(jax, "device_count", lambda: 1)
+    assert [parts(64, 64), parts(64, 4), parts(64, 8), parts(70, 64)] == [8, 1, 1, 7]
+    assert parts(13, 64) == 1 and parts(2, 4096) == 2
+    monkeypatch.setattr(jax, "device_count", lambda: 2)
+    assert parts(64, 64) == 4
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert parts(64, 64) == 1
+
+
+def test_parts_change_nothing(monkeypatch):
+    window, carry = streams().at(1), carry_of()
+    results = []
+    for rows in (1, 10**6):
+        monkeypatch.setattr(next_word, "_ROWS", rows)
+        loss = next_word_loss(MODEL, Penalties(), num_sampled=9)
+        both = jax.value_and_grad(loss, has_aux=True)
+        results.append(both(PARAMS, carry, window, jax.random.key(0)))
+    for a, b in zip(*map(jax.tree.leaves, results), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
