@@ -61,8 +61,8 @@ def unroll(
         all that the gradient needs.
       implementation: "fused" has a gradient written by hand, in reverse mode only;
         "scan" has both modes; "cudnn" is NVIDIA's LSTM, in float32; "pallas" is one
-        GPU program for all steps of a small LSTM; "auto" is what
-        ``choose_implementation`` says.
+        GPU program for all steps of a small LSTM.  The last two are not split over
+        devices, but by ``shard_map``.  "auto" is what ``choose_implementation`` says.
 
     Returns:
       The carry after the last real step, and ``ys [T, B, H]``.  At padded steps
@@ -87,8 +87,7 @@ def unroll(
         carry = _initial_carry(cell, params, xs)
     mask = None if lengths is None else time_mask(lengths, xs.shape[0])
     if implementation == "auto":
-        dtype = product_dtype(params, xs)
-        implementation, _ = choose_implementation(cell, dtype)
+        implementation = _choose(cell, params, xs)
     h_mask = None if h_mask is None else jax.lax.stop_gradient(h_mask)
     steps = choose_unroll() if unroll is None else unroll
     how = {"h_mask": h_mask, "reverse": reverse, "unroll": steps}
@@ -165,6 +164,13 @@ def time_mask(lengths: Array, num_steps: int) -> Array:
     steps = jnp.arange(num_steps, dtype=jnp.int32)
     steps = steps.reshape((num_steps,) + (1,) * lengths.ndim)
     return steps < lengths[None].astype(jnp.int32)
+
+
+def _choose(cell: Cell, params: Params, xs: Array) -> str:
+    """What "auto" is for these inputs."""
+    if not all(isinstance(size, int) for size in xs.shape):
+        return "fused"  # an export that leaves sizes open
+    return choose_implementation(cell, product_dtype(params, xs))[0]
 
 
 def _initial_carry(cell: Cell, params: Params, xs: Array) -> Carry:

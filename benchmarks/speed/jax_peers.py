@@ -191,11 +191,15 @@ def make_programs(library: str, case: Case, arrays: Arrays) -> Programs:
         return float(loss)
 
     params_kept = jax.tree.map(jnp.copy, params)
-    # cuDNN reads vectors alone.
-    if library.startswith("ours") and library != "ours, cudnn":
+    if library.startswith("ours") and can_fold(library, case):
         params_kept = _fold(params_kept)
     number = __version__ if package == "lstm-jax" else version(package)
     return Programs(infer, train, f"{library} ({package} {number})")
+
+
+def can_fold(library: str, case: Case) -> bool:
+    """Whether ``Predictor`` would; cuDNN reads vectors alone."""
+    return case.dtype == "float32" and library != "ours, cudnn"
 
 
 def _fold(params: Any) -> Any:

@@ -15,13 +15,13 @@ from lstm_jax.kernels.fused import fused as fused
 from lstm_jax.kernels.scan import scan as scan
 
 
-def pallas(*inputs: Any, **how: Any) -> Any:
-    """See ``lstm_jax.kernels.pallas``; imported here, as Pallas is a large import."""
+def _pallas(*inputs: Any, **how: Any) -> tuple[Any, Any]:
+    """See ``lstm_jax.kernels.pallas``: imported here, as Pallas takes a while."""
     from lstm_jax.kernels.pallas import pallas
 
     return pallas(*inputs, **how)
 
 
 # unroll(implementation=...) takes a key of this table, or "auto".
-KERNELS = {"fused": fused, "scan": scan, "cudnn": cudnn, "pallas": pallas}
+KERNELS = {"fused": fused, "scan": scan, "cudnn": cudnn, "pallas": _pallas}
 IMPLEMENTATIONS = ("auto", *KERNELS)

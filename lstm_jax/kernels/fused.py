@@ -10,7 +10,7 @@ inside.
 
 One buffer ``[T, B, G]`` serves three times: the forward loop reads ``x @ w_ih`` of a
 step and writes the factors of its gradient in its place, the backward loop reads those
-and writes the gradient.
+and writes the gradient (with products in bfloat16 on a CPU: beside them).
 
 The gradient is written by hand, for reverse mode only; ``scan`` has both modes.
 """
@@ -56,6 +56,16 @@ class Loop(NamedTuple):
         """Of the cell."""
         return self.cell.adjoint or differentiate(self.cell)
 
+    @property
+    def stacked_dtype(self) -> DTypeLike:
+        """Of the ys while the loop runs.
+
+        On a CPU, XLA would turn a bfloat16 array of all steps into float32 and back at
+        each of them.
+        """
+        half = jnp.finfo(self.dtype).bits < 32
+        return jnp.float32 if half and _is_cpu() else self.dtype
+
 
 class Weights(NamedTuple):
     """What a loop reads at each step."""
@@ -66,7 +76,7 @@ class Weights(NamedTuple):
 
 
 # (loop, weights, carry, what the inputs add [T, B, G], mask) -> (carry, ys)
-Run = Callable[[Loop, Weights, Carry, Array, Array | None], tuple[Carry, Array]]
+Walk = Callable[[Loop, Weights, Carry, Array, Array | None], tuple[Carry, Array]]
 
 
 def fused(
@@ -85,7 +95,7 @@ def fused(
     xs = xs if mask is None else keep(mask, xs, 0)
     if _is_better_inside(cell, params, xs):
         return _stay_inside(loop, params, carry, xs, mask, h_mask)
-    return hoist(_run, loop, params, carry, xs, mask, h_mask)
+    return hoist(run_loop, loop, params, carry, xs, mask, h_mask)
 
 
 def _is_better_inside(cell: Cell, params: Params, xs: Array) -> bool:
@@ -107,7 +117,7 @@ def _is_better_inside(cell: Cell, params: Params, xs: Array) -> bool:
 
 def _is_quick_by_step(w_ih: Array, xs: Array) -> bool:
     rows = math.prod(xs.shape[1:-1]) // jax.local_device_count()
-    plain = xs.dtype == w_ih.dtype == jnp.float32 and jax.default_backend() == "cpu"
+    plain = xs.dtype == w_ih.dtype == jnp.float32 and _is_cpu()
     return plain and rows >= _FEW_ROWS and w_ih.size <= _WIDE
 
 
@@ -140,7 +150,7 @@ def _hoist_and_keep(
 
     def run(params: Params, carry: Carry, xs: Any, h_mask: Any) -> tuple[Carry, Array]:
         """What is differentiated."""
-        return hoist(_run, loop, params, carry, xs, mask, h_mask)
+        return hoist(run_loop, loop, params, carry, xs, mask, h_mask)
 
     return jax.vjp(run, params, carry, xs, h_mask)
 
@@ -155,7 +165,7 @@ _stay_inside.defvjp(_hoist_and_keep, _hoist_gradient)
 
 
 def hoist(
-    run: Run,
+    walk: Walk,
     loop: Loop,
     params: Params,
     carry: Carry,
@@ -163,14 +173,24 @@ def hoist(
     mask: Array | None,
     h_mask: Array | None,
 ) -> tuple[Carry, Array]:
-    """Compute what the inputs add before the loop, for all steps at once; then run."""
+    """Compute what the inputs add before the loop, for all steps at once; then walk.
+
+    Args:
+      walk: runs the loop.
+      loop: what is fixed of it.
+      params: of the cell.
+      carry: before the first step.
+      xs: with 0 at the padding.
+      mask: see ``fused``.
+      h_mask: see ``fused``.
+    """
     vs = project_all(loop.cell, params, xs, carry.h.dtype)
     # Under shard_map weights are the same everywhere and vs are not; what the
     # handwritten gradient returns for them has to be added up over the devices.
     vary = jnp.zeros_like(vs, shape=())
     weights = Weights(params["w_hh"], _others(params), h_mask)
     weights = jax.tree.map(lambda w: w + vary.astype(w.dtype), weights)
-    return run(loop, weights, carry, vs, mask)
+    return walk(loop, weights, carry, vs, mask)
 
 
 def _others(params: Params) -> Params:
@@ -181,15 +201,17 @@ def project_all(cell: Cell, params: Params, xs: Array, dtype: DTypeLike) -> Arra
     """What the inputs of all steps add, ``[T, B, G]``."""
     if is_one_hot(xs) or cell.project is not multiply_input:
         return cell.project(params, xs, dtype)
-    # As in _hoist: the gradient of the weights is added up over the devices.
+    # As in hoist: the gradient of the weights is added up over the devices.
     vary = jnp.zeros_like(xs, shape=()).astype(params["w_ih"].dtype)
     return multiply(dtype, xs, params["w_ih"] + vary)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _run(
+def run_loop(
     loop: Loop, weights: Weights, carry: Carry, vs: Array, mask: Array | None
 ) -> tuple[Carry, Array]:
+    """A ``Walk`` by XLA's loop.  A gradient may be taken again of its gradient."""
+
     def step(carry: Carry, inputs: tuple[Array, Array | None]) -> tuple[Carry, Array]:
         """One step."""
         return _step(loop, weights, carry, *inputs)
@@ -204,7 +226,7 @@ def _step(
     u = project(_read(loop, weights, carry), weights.w_hh, v.dtype)
     gates = loop.cell.gates(weights.others, carry, v, u)
     new = loop.cell.update(weights.others, carry, gates)
-    return _hold(real, new, carry)
+    return _hold(loop, real, new, carry)
 
 
 def _run_and_keep(
@@ -217,7 +239,7 @@ def _run_and_keep(
         (carry, buffer), (t, real) = state, inputs
         u = project(_read(loop, weights, carry), weights.w_hh, buffer.dtype)
         new, factors, kept = loop.adjoint.keep(weights.others, carry, _at(buffer, t), u)
-        new, y = _hold(real, new, carry)
+        new, y = _hold(loop, real, new, carry)
         buffer = buffer if factors is None else _put(buffer, t, factors)
         return (new, buffer), (y, kept)
 
@@ -231,7 +253,7 @@ def _gradient(loop: Loop, residuals: Any, cotangents: tuple[Carry, Array]) -> tu
     """From the cotangents of the last carry and ys to those of what went in."""
     weights, h, ys, factors, kept, mask = residuals
     d_last, d_ys = cotangents
-    w_back, is_cpu = weights.w_hh.T, jax.default_backend() == "cpu"
+    w_back = weights.w_hh.T
 
     def step(state: Any, inputs: Any) -> tuple[Any, Any]:
         """One step back; the gradient of its v takes the place of its factors.
@@ -245,7 +267,7 @@ def _gradient(loop: Loop, residuals: Any, cotangents: tuple[Carry, Array]) -> tu
         factors = _at(buffer, t)
         d_before, d_v, d_u = loop.adjoint.back(weights.others, factors, kept, d_new)
         d_both = d_v if d_u is None else d_u
-        in_place = d_u is None and (d_both.dtype == loop.dtype or not is_cpu)
+        in_place = d_u is None and (d_both.dtype == loop.dtype or not _is_cpu())
         d_h = project(d_both.astype(loop.dtype), w_back, d_both.dtype)
         d_before = d_before._replace(h=d_before.h + _drop(d_h, weights.h_mask))
         d_before = _add_up(d_before, d_held)
@@ -267,7 +289,7 @@ def _gradient(loop: Loop, residuals: Any, cotangents: tuple[Carry, Array]) -> tu
     return d_weights, d_carry, d_vs, None
 
 
-_run.defvjp(_run_and_keep, _gradient)
+run_loop.defvjp(_run_and_keep, _gradient)
 
 
 def gradient_of_w_hh(
@@ -312,6 +334,10 @@ def differentiate(cell: Cell) -> Adjoint:
     return Adjoint(keep, back, others)
 
 
+def _is_cpu() -> bool:
+    return jax.default_backend() == "cpu"
+
+
 def _scan(loop: Loop, step: Any, carry: Any, inputs: Any) -> tuple[Any, Any]:
     return jax.lax.scan(step, carry, inputs, reverse=loop.reverse, unroll=loop.unroll)
 
@@ -332,19 +358,20 @@ def _read(loop: Loop, weights: Weights, carry: Carry) -> Array:
 def _drop(h: Array, h_mask: Array | None) -> Array:
     if h_mask is None:
         return h
-    return h * jnp.broadcast_to(h_mask, h.shape).astype(h.dtype)
+    # In float32 at least: 1 / 0.9 is not 1.1094.
+    dtype = h.dtype if jnp.finfo(h.dtype).bits > 16 else jnp.float32
+    scaled = h.astype(dtype) * jnp.broadcast_to(h_mask, h.shape).astype(dtype)
+    return scaled.astype(h.dtype)
 
 
-def _hold(real: Array | None, new: Carry, old: Carry) -> tuple[Carry, Array]:
-    """The carry after a step and its y: held and 0 where the step is padding.
-
-    y stays in the carry's dtype for as long as the loop runs: on a CPU, XLA would turn
-    a bfloat16 array of all steps into float32 and back at each of them.
-    """
+def _hold(
+    loop: Loop, real: Array | None, new: Carry, old: Carry
+) -> tuple[Carry, Array]:
+    """The carry after a step and its y: held and 0 where the step is padding."""
     if real is None:
-        return new, new.h
+        return new, new.h.astype(loop.stacked_dtype)
     held = jax.tree.map(lambda a, b: keep(real, a, b), new, old)
-    return held, keep(real, new.h, 0)
+    return held, keep(real, new.h, 0).astype(loop.stacked_dtype)
 
 
 def _release(real: Array | None, d_carry: Carry, d_y: Array) -> tuple[Carry, Any]:

@@ -22,7 +22,8 @@ from jax.experimental.pallas import triton
 
 from lstm_jax.cells.base import Carry, Cell, Params, product_dtype
 from lstm_jax.cells.lstm import LSTMCarry, is_lstm
-from lstm_jax.kernels.fused import Loop, Weights, gradient_of_w_hh, hoist
+from lstm_jax.kernels.fused import Loop, Weights, fused, hoist, run_loop
+from lstm_jax.kernels.fused import gradient_of_w_hh as sum_over_steps
 from lstm_jax.kernels.scan import keep
 
 LARGEST_SIZE = 128  # of h: of more, the registers cannot hold what a step computes
@@ -49,9 +50,12 @@ def pallas(
       ValueError: another cell, a larger one, or no GPU: "implementation='pallas':
         expected ..., got ...".
     """
-    loop = Loop(cell, product_dtype(params, xs), reverse, unroll)
+    del unroll  # the loop is the program's
     _check(cell)
+    loop = Loop(cell, product_dtype(params, xs), reverse, unroll=1)
     xs = xs if mask is None else keep(mask, xs, 0)
+    if not xs.size:
+        return fused(cell, params, carry, xs, mask, h_mask=h_mask, reverse=reverse)
     return hoist(_fill_and_run, loop, params, carry, xs, mask, h_mask)
 
 
@@ -135,35 +139,99 @@ class Kept(NamedTuple):
 def _run(
     loop: Loop, weights: Weights, carry: LSTMCarry, vs: Array, real: Array
 ) -> tuple[LSTMCarry, Array]:
-    outcome = _walk(loop, weights, carry, vs, real, keeps=False)
-    return LSTMCarry(*outcome[:2]), outcome[2]
+    c, h, ys = _walk(loop, weights, carry, vs, real, keeps=False)
+    return LSTMCarry(c, h), ys
 
 
 def _run_and_keep(
     loop: Loop, weights: Weights, carry: LSTMCarry, vs: Array, real: Array
 ) -> tuple[tuple[LSTMCarry, Array], Any]:
     """The same, and what the gradient needs."""
-    c, h, ys, *kept = _walk(loop, weights, carry, vs, real, keeps=True)
-    return (LSTMCarry(c, h), ys), (weights, carry.h, ys, Kept(*kept), real)
+    inputs = (weights, carry, vs, real)
+    outcome, kept = _run_for_gradient(loop, *inputs)
+    return outcome, (inputs, outcome[1], kept)
 
 
 def _gradient(loop: Loop, residuals: Any, cotangents: tuple[LSTMCarry, Array]) -> tuple:
     """From the cotangents of the last carry and ys to those of what went in."""
-    weights, h, ys, kept, real = residuals
-    d_last, d_ys = cotangents
-    d_c, d_h, d_vs = _walk_back(loop, weights, kept, real, d_last, d_ys)
-    flat = d_vs.reshape(*d_vs.shape[:2], -1)
-    d_w_hh = gradient_of_w_hh(loop, weights, (h, ys, real), flat)
-    d_b = d_vs.sum((0, 1)).astype(weights.others["b"].dtype)
-    d_weights = Weights(
-        d_w_hh.reshape(weights.w_hh.shape),
-        {"b": d_b},
-        jnp.zeros_like(weights.h_mask),
-    )
-    return d_weights, LSTMCarry(d_c, d_h), d_vs, None
+    return (*_pull(loop, *residuals, cotangents), None)
 
 
 _run.defvjp(_run_and_keep, _gradient)
+
+
+# A gradient of the gradient has no program of its own: below, both halves of the first
+# are differentiated as those of XLA's loop.  What only that needs costs nothing where
+# it is not asked for.
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _run_for_gradient(
+    loop: Loop, weights: Weights, carry: LSTMCarry, vs: Array, real: Array
+) -> tuple[tuple[LSTMCarry, Array], Kept]:
+    """The last carry and ys, and what the gradient multiplies by."""
+    c, h, ys, *kept = _walk(loop, weights, carry, vs, real, keeps=True)
+    return (LSTMCarry(c, h), ys), Kept(*kept)
+
+
+def _differentiate_run(loop: Loop, inputs: Any, cotangents: Any) -> tuple:
+    *moving, real = inputs
+    _, pull = jax.vjp(partial(_run_plainly, loop, real), *moving)
+    return (*pull(cotangents[0]), None)
+
+
+_run_for_gradient.defvjp(
+    lambda loop, *inputs: (_run_for_gradient(loop, *inputs), inputs), _differentiate_run
+)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _pull(
+    loop: Loop,
+    inputs: tuple[Weights, LSTMCarry, Array, Array],
+    ys: Array,
+    kept: Kept,
+    cotangents: tuple[LSTMCarry, Array],
+) -> tuple[Weights, LSTMCarry, Array]:
+    """From the cotangents of the last carry and ys to those of what went in."""
+    weights, carry, _, real = inputs
+    d_c, d_h, d_vs = _walk_back(loop, weights, kept, real, *cotangents)
+    flat = d_vs.reshape(*d_vs.shape[:2], -1)
+    d_weights = Weights(
+        sum_over_steps(loop, weights, (carry.h, ys, real), flat).reshape(
+            weights.w_hh.shape
+        ),
+        {"b": d_vs.sum((0, 1)).astype(weights.others["b"].dtype)},
+        jnp.zeros_like(weights.h_mask),
+    )
+    return d_weights, LSTMCarry(d_c, d_h), d_vs
+
+
+def _differentiate_pull(loop: Loop, given: Any, cotangents: Any) -> tuple:
+    (*moving, real), ys, kept, pulled = given
+
+    def pull(moving: Any, pulled: Any) -> Any:
+        """The same by XLA's loop, from the inputs alone."""
+        return jax.vjp(partial(_run_plainly, loop, real), *moving)[1](pulled)
+
+    d_moving, d_pulled = jax.vjp(pull, moving, pulled)[1](cotangents)
+    zeros = jax.tree.map(jnp.zeros_like, (ys, kept))
+    return ((*d_moving, None), *zeros, d_pulled)
+
+
+_pull.defvjp(lambda loop, *given: (_pull(loop, *given), given), _differentiate_pull)
+
+
+def _run_plainly(
+    loop: Loop, real: Array, weights: Weights, carry: LSTMCarry, vs: Array
+) -> tuple[LSTMCarry, Array]:
+    """``_run`` by XLA's loop, whose arrays have the gates side by side."""
+    flat = Weights(
+        weights.w_hh.reshape(len(weights.w_hh), -1),
+        {"b": weights.others["b"].reshape(-1)},
+        weights.h_mask,
+    )
+    return run_loop(loop, flat, carry, vs.reshape(*vs.shape[:2], -1), real)
 
 
 def _walk(
@@ -176,8 +244,8 @@ def _walk(
     keeps: bool,
 ) -> list[Array]:
     """The last c and h, ys, and with ``keeps`` the fields of ``Kept``."""
-    ys = like(vs, (*vs.shape[:2], vs.shape[-1]), loop.dtype)
-    wide = like(vs, ys.shape, vs.dtype)
+    ys = _like(vs, (*vs.shape[:2], vs.shape[-1]), loop.dtype)
+    wide = _like(vs, ys.shape, vs.dtype)
     outputs = [*map(_same, carry), ys]
     inputs = [*carry, vs, *_fixed(loop, weights, vs), real.astype(jnp.int32)]
     if keeps:
@@ -216,13 +284,13 @@ def _fixed(loop: Loop, weights: Weights, vs: Array) -> tuple[Array, Array, Array
     return weights.w_hh.astype(loop.dtype), b, weights.h_mask.astype(vs.dtype)
 
 
-def like(a: Array, shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
+def _like(a: Array, shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
     """An output that varies over the devices of a ``shard_map`` as ``a`` does."""
     return jax.eval_shape(lambda a: jnp.zeros_like(a, shape=shape, dtype=dtype), a)
 
 
 def _same(a: Array) -> jax.ShapeDtypeStruct:
-    return like(a, a.shape, a.dtype)
+    return _like(a, a.shape, a.dtype)
 
 
 def _start(
@@ -236,14 +304,18 @@ def _start(
     rows, size = inputs[0].shape
     gate = size * size * jnp.dtype(loop.dtype).itemsize
     warps = pl.next_power_of_2(max(4 * gate // _BYTES_A_WARP, 4))
-    return pl.pallas_call(
+    start = partial(
+        pl.pallas_call,
         program,
         out_shape=outputs,
         grid=(rows // _ROWS,),
         input_output_aliases=aliases,
-        compiler_params=triton.CompilerParams(num_warps=min(warps, 16), num_stages=1),
-        interpret=jax.default_backend() == "cpu",
-    )(*inputs)
+    )
+    how = triton.CompilerParams(num_warps=min(warps, 16), num_stages=1)
+    # By the platform that it is compiled for: a GPU may be there and not be used.
+    return jax.lax.platform_dependent(
+        *inputs, cpu=start(interpret=True), default=start(compiler_params=how)
+    )
 
 
 # --- the programs ------------------------------------------------------------------
@@ -260,19 +332,19 @@ def _forward(reverse: bool, c, h, vs, w, b, h_mask, real, *outputs) -> None:
     def step(n: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
         """One step of time."""
         c, h = state
-        t = len_of(vs) - 1 - n if reverse else n
+        t = _len_of(vs) - 1 - n if reverse else n
         # Asked for first: they arrive while the products are computed.
         added = [vs[t, rows, gate] for gate in range(4)]
         goes_on = (real[t, rows] != 0)[:, None]
         read = (h * dropped).astype(w.dtype)
         z_i, z_f, z_g, z_o = (
-            dot(read, weight(gate), h.dtype) + added[gate] + biases[gate]
+            _dot(read, weight(gate), h.dtype) + added[gate] + biases[gate]
             for gate in range(4)
         )
-        i, f, o = sigmoid(z_i), sigmoid(z_f), sigmoid(z_o)
-        g = tanh(z_g)
+        i, f, o = _sigmoid(z_i), _sigmoid(z_f), _sigmoid(z_o)
+        g = _tanh(z_g)
         new = f * c + i * g
-        squashed = tanh(new)
+        squashed = _tanh(new)
         y = o * squashed
         ys[t, rows] = jnp.where(goes_on, y, 0).astype(ys.dtype)
         if kept:
@@ -286,7 +358,7 @@ def _forward(reverse: bool, c, h, vs, w, b, h_mask, real, *outputs) -> None:
         return jnp.where(goes_on, new, c), jnp.where(goes_on, y, h)
 
     c_last[rows], h_last[rows] = jax.lax.fori_loop(
-        0, len_of(vs), step, (c[rows], h[rows])
+        0, _len_of(vs), step, (c[rows], h[rows])
     )
 
 
@@ -302,7 +374,7 @@ def _backward(
     def step(n: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
         """One step back in time."""
         d_c, d_h = state
-        t = len_of(factors) - 1 - n if reverse else n
+        t = _len_of(factors) - 1 - n if reverse else n
         scales = [factors[t, rows, gate] for gate in range(4)]
         to_c, forget, d_y = h_to_c[t, rows], f[t, rows], d_ys[t, rows]
         goes_on = (real[t, rows] != 0)[:, None]
@@ -313,14 +385,14 @@ def _backward(
         for gate in range(4):
             d_vs[t, rows, gate] = d_v[gate]
         d_read = sum(
-            dot(d_v[gate].astype(w_back.dtype), weight(gate), d_h.dtype)
+            _dot(d_v[gate].astype(w_back.dtype), weight(gate), d_h.dtype)
             for gate in range(4)
         )
         d_c = jnp.where(goes_on, d_new * forget, d_c)
         return d_c, jnp.where(goes_on, d_read * dropped, d_h)
 
     d_c_first[rows], d_h_first[rows] = jax.lax.fori_loop(
-        0, len_of(factors), step, (d_c[rows], d_h[rows])
+        0, _len_of(factors), step, (d_c[rows], d_h[rows])
     )
 
 
@@ -340,21 +412,21 @@ def _own_rows() -> Any:
     return pl.ds(pl.program_id(0) * _ROWS, _ROWS)
 
 
-def len_of(ref: Any) -> int:
+def _len_of(ref: Any) -> int:
     """Steps of what has time first."""
     return ref.shape[0]
 
 
-def dot(a: Array, b: Array, dtype: Any) -> Array:
+def _dot(a: Array, b: Array, dtype: Any) -> Array:
     """``a @ b``, added up in ``dtype``."""
     return jnp.dot(a, b, preferred_element_type=dtype)
 
 
-def sigmoid(z: Array) -> Array:
+def _sigmoid(z: Array) -> Array:
     """By exp, which a GPU has."""
     return 1 / (1 + jnp.exp(-z))
 
 
-def tanh(z: Array) -> Array:
-    """By exp; never infinity over infinity."""
-    return 2 * sigmoid(2 * z) - 1
+def _tanh(z: Array) -> Array:
+    """By exp; never infinity over infinity.  Off by 1e-7 near 0, as the sums are."""
+    return 2 * _sigmoid(2 * z) - 1

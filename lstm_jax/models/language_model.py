@@ -8,7 +8,7 @@ from flax import linen as nn
 from jax import Array
 
 from lstm_jax.cells import CELLS
-from lstm_jax.cells.base import project
+from lstm_jax.kernels.product import multiply
 from lstm_jax.layers import Layer, dropout, one_way, stack
 from lstm_jax.models.classifier import EMBEDDING_INIT
 
@@ -94,7 +94,7 @@ class LanguageModel(nn.Module):
     def scores(self, hs: Array) -> Array:
         """Of every word, float32 ``[..., V]``, from ``hs [..., E]``."""
         # Not attend(): its scores would have the dtype of the products.
-        return project(hs, self.embedding.embedding.T, jnp.float32) + self.bias
+        return multiply(jnp.float32, hs, self.embedding.embedding.T) + self.bias
 
     def words(self, token_ids: Array) -> tuple[Array, Array]:
         """What the scores of some words are made of: vectors ``[..., E]``, biases."""

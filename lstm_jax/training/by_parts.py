@@ -32,7 +32,10 @@ def sum_by_parts(
 
     Returns:
       The sum and the others over all rows.  The sum has a gradient, in reverse mode,
-      for ``shared`` and ``rows``.
+      for ``shared`` and ``rows``; the others have none, whatever they are made of.
+
+    Raises:
+      ValueError: rows that are not cut evenly: "count: expected a divisor of ...".
 
     Example:
       >>> def squares(scale, xs, offsets):
@@ -74,7 +77,7 @@ def _scale_gradient(
     function: Function, count: int, gradient: Tree, cotangents: tuple[Any, Tree]
 ) -> tuple[Tree, Tree, None]:
     del function, count
-    scale = partial(jax.tree.map, lambda d: d * cotangents[0].astype(d.dtype))
+    scale = partial(jax.tree.map, lambda d: (d * cotangents[0]).astype(d.dtype))
     d_shared, d_rows = gradient
     return scale(d_shared), scale(d_rows), None
 
@@ -84,6 +87,9 @@ sum_by_parts.defvjp(_sum_and_gradient, _scale_gradient)
 
 def _split(tree: Tree, count: int) -> Tree:
     """``[N, ...]`` to ``[count, N / count, ...]``."""
+    num_rows = len(jax.tree.leaves(tree)[0])
+    if num_rows % count:
+        raise ValueError(f"count: expected a divisor of {num_rows} rows, got {count}")
     return jax.tree.map(lambda x: x.reshape(count, -1, *x.shape[1:]), tree)
 
 

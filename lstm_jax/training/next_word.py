@@ -17,7 +17,7 @@ from lstm_jax.training.losses import Sums
 from lstm_jax.training.state import PyTree
 from lstm_jax.training.steps import Loss
 
-_ROWS = 512  # of a device, whose scores a cache holds
+_CACHE = 2**22  # bytes of scores in float32, on each device
 
 
 class Penalties(NamedTuple):
@@ -133,8 +133,8 @@ def sampled_sums(
     own_table, own_bias = words(targets)
     log_counts = log_expected(sampled, num_sampled, model.vocab_size)
 
-    def judge(shared: Any, rows: Any, constants: Any) -> tuple[Array, Sums]:
-        """The sums over some of the words."""
+    def judge(shared: Any, rows: Any, constants: Any) -> tuple[Array, Any]:
+        """The loss of some of the words, and how many were right of how many."""
         (table, bias), (hs, own_table, own_bias) = shared, rows
         targets, weights = constants
         others = multiply(jnp.float32, hs, table.T) + bias
@@ -143,21 +143,24 @@ def sampled_sums(
         all_others = jax.nn.logsumexp(others - log_counts, axis=-1)
         loss = ((jnp.logaddexp(own, all_others) - own) * weights).sum()
         correct = (own > others.max(axis=-1)).astype(jnp.float32)
-        return loss, Sums(loss, (correct * weights).sum(), weights.sum())
+        return loss, ((correct * weights).sum(), weights.sum())
 
     rows, constants = (hs, own_table, own_bias), (targets, weights)
-    loss, sums = sum_by_parts(judge, _parts(hs), shared, rows, constants)
-    return sums._replace(loss=loss)
+    parts = count_parts(hs, num_sampled)
+    loss, (correct, count) = sum_by_parts(judge, parts, shared, rows, constants)
+    return Sums(loss, correct, count)
 
 
-def _parts(hs: Array) -> int:
-    """How many times ``hs [T, B, E]`` is cut, along time."""
+def count_parts(hs: Array, num_sampled: int) -> int:
+    """How many times ``hs [T, B, E]`` is cut, along time, for scores of so many words.
+
+    On a CPU, whose cache holds those of a part; each costs a sum over the devices.
+    """
     steps, rows = hs.shape[:2]
     if jax.default_backend() != "cpu":
         return 1
-    # Each part costs a sum over the devices.
-    wanted = max(steps * rows // (_ROWS * jax.device_count()), 1)
-    return next(n for n in range(min(wanted, steps), 0, -1) if steps % n == 0)
+    wanted = steps * rows * num_sampled * 4 // (_CACHE * jax.device_count())
+    return next(n for n in range(min(max(wanted, 1), steps), 0, -1) if steps % n == 0)
 
 
 def draw_words(key: Array, count: int, vocab_size: int) -> Array:

@@ -4,6 +4,7 @@ import importlib
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
@@ -125,22 +126,32 @@ def gpu(monkeypatch):
     return importlib.import_module("gpu")
 
 
-def test_what_another_process_has_found_is_what_losses_are_compared_with(
-    gpu, tmp_path, monkeypatch
+def said(library, *logits):
+    return {"library": library, "logits": np.array(logits), "first_logits": [*logits]}
+
+
+def test_logits_are_compared_with_the_first_and_with_those_of_another_process(
+    gpu, tmp_path
 ):
-    monkeypatch.setattr(gpu, "_machine", dict)
     case, file = gpu.CASES[0], tmp_path / "gpu.json"
-    assert gpu.known_losses(file, case) == []
-    first = [{"library": "a", "failed": "x"}, {"library": "b", "losses": [0.1, 0.7]}]
-    gpu.save(file, case, first)
-    known = gpu.known_losses(file, case)
-    assert known == [0.1, 0.7]
-    same, other = {"losses": [0.1001, 0.7]}, {"losses": [0.1, 0.8]}
-    gpu.check_equal(case, [same, other, {"failed": "x"}], known)
-    assert "failed" not in same and "0.8" in other["failed"]
-    gpu.save(file, case, [{"library": "b", "losses": [0.2, 0.3]}])
+    assert gpu.known_logits(file, case) == []
+    failed = {"library": "a", "failed": "x"}
+    rows = [failed, said("b", 1.0, 2.0), said("c", 2.0, 1.0), said("d", 1.001, 2.0)]
+    gpu.check_equal(case, rows, known=[])
+    assert ["failed" in row for row in rows] == [True, False, True, False]
+    known = {"library": "b", "first_logits": [1.0, 2.0]}
+    gpu.save(file, case, [failed, known])
+    torch = [said("torch", 1.0, 2.1)]
+    gpu.check_equal(case, torch, gpu.known_logits(file, case))
+    assert "0.045" in torch[0]["failed"]
+    gpu.save(file, case, [known | {"first_logits": [3.0]}])
     rows = json.loads(file.read_text())[case.name]["rows"]
     assert [row["library"] for row in rows] == ["a", "b"]
+
+
+def test_what_failed_is_not_timed(gpu):
+    (row,) = gpu.time_case(gpu.CASES[0], [said("b", 1.0) | {"failed": "why"}])
+    assert row == {"library": "b", "failed": "why", "first_logits": [1.0]}
 
 
 def test_a_library_that_cannot_is_told_with_its_reason(gpu, monkeypatch):
@@ -149,8 +160,10 @@ def test_a_library_that_cannot_is_told_with_its_reason(gpu, monkeypatch):
 
     peers = importlib.import_module("speed.jax_peers")
     monkeypatch.setattr(peers, "make_programs", fail)
+    monkeypatch.setattr(gpu, "_machine", dict)
     row = gpu.prepare("ours, fused", gpu.CASES[0], None)
-    assert row == {"library": "ours, fused", "failed": "no such thing"}
+    expected = {"library": "ours, fused", "machine": {}, "failed": "no such thing"}
+    assert row == expected
 
 
 def test_the_scaling_table_has_a_column_for_each_size(speed_table):

@@ -6,6 +6,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import jaxprs
 import numpy as np
 import pytest
 
@@ -62,26 +63,8 @@ def test_factors_take_the_place_of_v(name):
     assert (factors.shape, factors.dtype) == (v.shape, v.dtype)
 
 
-def inner(equation):
-    """The programs that an equation holds."""
-    for value in jax.tree.leaves(list(equation.params.values())):
-        if hasattr(value, "eqns") or hasattr(value, "jaxpr"):
-            yield getattr(value, "jaxpr", value)
-
-
-def loops_in(jaxpr):
-    """The bodies of all scans in a program, however deep."""
-    for equation in jaxpr.eqns:
-        if equation.primitive.name == "scan":
-            yield equation.params["jaxpr"].jaxpr
-        for program in inner(equation):
-            yield from loops_in(program)
-
-
 def count_products(jaxpr):
-    own = sum(equation.primitive.name == "dot_general" for equation in jaxpr.eqns)
-    below = (j for equation in jaxpr.eqns for j in inner(equation))
-    return own + sum(map(count_products, below))
+    return len(jaxprs.named(jaxpr, "dot_general"))
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -95,7 +78,7 @@ def test_each_loop_holds_one_product(name, reverse):
         return run(cell, params, xs, lengths=jnp.array([7, 0, 3]))[1].sum()
 
     program = jax.make_jaxpr(jax.grad(loss, argnums=(0, 1)))(params, xs)
-    counts = [count_products(body) for body in loops_in(program.jaxpr)]
+    counts = [count_products(body) for body in jaxprs.loops(program.jaxpr)]
     assert counts == [1, 1]
 
 
@@ -108,7 +91,7 @@ def test_a_plain_scan_holds_more(name="lstm"):
         return unroll(cell, params, xs, implementation="scan")[1].sum()
 
     program = jax.make_jaxpr(jax.grad(loss))(params)
-    assert sum(count_products(body) for body in loops_in(program.jaxpr)) > 2
+    assert sum(count_products(body) for body in jaxprs.loops(program.jaxpr)) > 2
 
 
 def gradient(dtype):
@@ -147,11 +130,7 @@ def test_gradients_take_the_place_of_factors_where_nothing_is_copied(
     function, inputs = gradient(dtype)
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
     jax.clear_caches()
-    *_, scan = (
-        equation
-        for equation in all_equations(jax.make_jaxpr(function)(*inputs).jaxpr)
-        if equation.primitive.name == "scan"
-    )
+    *_, scan = jaxprs.named(jax.make_jaxpr(function)(*inputs).jaxpr, "scan")
     gates = (*SHAPE[:2], 4 * HIDDEN)
     carried = scan.outvars[: scan.params["num_carry"]]
     stacked = scan.outvars[scan.params["num_carry"] :]
@@ -159,18 +138,10 @@ def test_gradients_take_the_place_of_factors_where_nothing_is_copied(
     assert [v.aval.shape for v in stacked].count(gates) == 1 - in_place
 
 
-def all_equations(jaxpr):
-    """Of a program and of those in it, in order."""
-    for equation in jaxpr.eqns:
-        yield equation
-        for program in inner(equation):
-            yield from all_equations(program)
-
-
 def test_loops_write_no_bfloat16(dtype="bfloat16"):
     """On a CPU, XLA would turn all of it into float32 and back at each step."""
     function, inputs = gradient(dtype)
-    bodies = list(loops_in(jax.make_jaxpr(function)(*inputs).jaxpr))
+    bodies = jaxprs.loops(jax.make_jaxpr(function)(*inputs).jaxpr)
     assert len(bodies) == 2
     for body in bodies:
         assert {v.aval.dtype.name for v in body.outvars} <= {"float32", "int32"}
@@ -212,10 +183,10 @@ def test_rows_looked_up_in_the_loop_are_those_of_one_hot_vectors(
     for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
     outputs = 7 * 3 * HIDDEN  # all that is as long as the sequences
-    assert size_of_largest(jax.make_jaxpr(run)(params, words)) == outputs
+    assert jaxprs.size_of_largest(jax.make_jaxpr(run)(params, words).jaxpr) == outputs
     monkeypatch.setattr(kernel, "_LARGE", 10**9)
     hoisted = jax.make_jaxpr(lambda *inputs: run(*inputs))(params, words)
-    assert size_of_largest(hoisted) == params["w_ih"].shape[1] * 7 * 3
+    assert jaxprs.size_of_largest(hoisted.jaxpr) == params["w_ih"].shape[1] * 7 * 3
 
 
 def test_rows_are_looked_up_with_dropout(monkeypatch):
@@ -263,7 +234,9 @@ def test_products_with_inputs_stay_in_a_loop_for_no_gradient(
     got = results()
     for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
-    assert size_of_largest(jax.make_jaxpr(run)(params, xs)) == 7 * 3 * HIDDEN
+    assert (
+        jaxprs.size_of_largest(jax.make_jaxpr(run)(params, xs).jaxpr) == 7 * 3 * HIDDEN
+    )
 
 
 def under_vmap(run, params, xs):
@@ -363,13 +336,3 @@ def test_shapes_that_an_export_leaves_open_are_no_mistake(shape):
     exported = jax.export.export(program)(xs)
     some = random(8, 7, 3, 4)
     np.testing.assert_allclose(exported.call(some), program(some), rtol=1e-6, atol=1e-6)
-
-
-def size_of_largest(closed):
-    """Of all arrays that a program computes, in its loops too."""
-    sizes = [0]
-    for equation in closed.jaxpr.eqns:
-        sizes += [v.aval.size for v in equation.outvars]
-        inner = jax.tree.leaves(equation.params, is_leaf=lambda x: hasattr(x, "jaxpr"))
-        sizes += [size_of_largest(x) for x in inner if hasattr(x, "jaxpr")]
-    return max(sizes)

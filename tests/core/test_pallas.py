@@ -5,6 +5,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import jaxprs
 import numpy as np
 import pytest
 from cases import both_ways
@@ -55,10 +56,54 @@ def test_units_and_rows_that_fill_up_change_nothing(hidden, rows, reverse):
     assert_equal(got, results("scan", hidden, rows, reverse))
 
 
-@pytest.mark.parametrize("implementation", ["pallas", "fused"])
-def test_products_are_in_the_dtype_of_xs(implementation):
-    got = results(implementation, 16, 16, dtype="bfloat16")
+def test_products_are_in_the_dtype_of_xs():
+    got = results("pallas", 16, 16, dtype="bfloat16")
     assert_equal(got, results("scan", 16, 16, dtype="bfloat16"), tolerance=0.05)
+    cell, xs = lstm(16), random(4, T, 16, D).astype("bfloat16")
+    params = cell.init(jax.random.key(0), D)
+
+    def loss(params):
+        return unroll(cell, params, xs, implementation="pallas")[1].sum()
+
+    program = jax.make_jaxpr(jax.grad(loss))(params)
+    kernels = jaxprs.named(program.jaxpr, "pallas_call")
+    products = [
+        product
+        for kernel in kernels
+        for product in jaxprs.named(kernel.params["jaxpr"], "dot_general")
+    ]
+    assert products
+    for product in products:
+        assert {v.aval.dtype.name for v in product.invars} == {"bfloat16"}
+        assert product.outvars[0].aval.dtype == jnp.float32
+
+
+def test_a_gradient_of_a_gradient_is_that_of_the_scan():
+    cell, xs = lstm(5), random(1, 4, 3, D)
+    params = cell.init(jax.random.key(0), D)
+
+    def slope(params, xs, implementation):
+        def loss(params, xs):
+            how = {"lengths": jnp.array([4, 0, 2]), "implementation": implementation}
+            last, ys = unroll(cell, params, xs, **how)
+            return jnp.sin(ys).sum() + (last.c**2).sum()
+
+        slopes = jax.grad(loss, argnums=(0, 1))(params, xs)
+        return sum(
+            (jnp.cos(a) * random(2, *a.shape)).sum() for a in jax.tree.leaves(slopes)
+        )
+
+    both = jax.jit(jax.value_and_grad(slope, argnums=(0, 1)), static_argnums=2)
+    assert_equal(both(params, xs, "pallas"), both(params, xs, "scan"))
+
+
+@pytest.mark.parametrize("shape", [(0, 2, D), (4, 0, D)], ids=str)
+def test_nothing_to_run_is_no_mistake(shape):
+    cell = lstm(5)
+    params = cell.init(jax.random.key(0), D)
+    xs = jnp.zeros(shape)
+    got = unroll(cell, params, xs, implementation="pallas")
+    assert_equal(got, unroll(cell, params, xs, implementation="scan"))
 
 
 @pytest.mark.parametrize("room", [0, 1, 3])

@@ -73,6 +73,26 @@ def test_gradients_through_a_mask_are_those_of_the_plain_scan(cell):
     assert_close(gradient(problem.params, problem.xs, "fused"), plain)
 
 
+@pytest.mark.parametrize("implementation", ["fused", "pallas"])
+def test_the_mask_is_not_rounded_to_the_dtype_of_the_products(implementation):
+    """1 / 0.9 is 1.1094 in bfloat16: the gradient of w_hh would be off by as much."""
+    cell = make_cell("lstm", 16)
+    rng = np.random.default_rng(0)
+    xs = jnp.asarray(rng.standard_normal((20, 16, 8)), jnp.float32)
+    params, h_mask = cell.init(jax.random.key(0), 8), jnp.full((16, 16), 1 / 0.9)
+
+    def gradient(xs, implementation):
+        def loss(params):
+            how = {"h_mask": h_mask, "implementation": implementation}
+            return (unroll(cell, params, xs, **how)[1].astype(jnp.float32) ** 2).sum()
+
+        return jax.jit(jax.grad(loss))(params)["w_hh"]
+
+    exact = gradient(xs, "scan")
+    half = gradient(xs.astype(jnp.bfloat16), implementation)
+    assert abs((half * exact).sum() / (exact**2).sum() - 1) < 7e-4
+
+
 @over_runs
 def test_a_mask_of_ones_changes_no_bit(cell, implementation):
     problem = make_problem(cell)

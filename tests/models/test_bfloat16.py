@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import jaxprs
 import numpy as np
 import pytest
 
@@ -47,18 +48,10 @@ def language_model(dtype):
     return loss, params
 
 
-def scatters(jaxpr):
+def tables_added_to(jaxpr):
     """The dtypes of all tables of words that rows are added to."""
-    found = []
-    for equation in jaxpr.eqns:
-        shapes = [v.aval.shape for v in equation.outvars]
-        if equation.primitive.name == "scatter-add" and shapes == [(VOCAB, SIZE)]:
-            found.append(equation.outvars[0].aval.dtype.name)
-        inner = jax.tree.leaves(equation.params, is_leaf=lambda x: hasattr(x, "jaxpr"))
-        for program in inner:
-            if hasattr(program, "jaxpr"):
-                found += scatters(program.jaxpr)
-    return found
+    results = [e.outvars[0].aval for e in jaxprs.named(jaxpr, "scatter-add")]
+    return [x.dtype.name for x in results if x.shape == (VOCAB, SIZE)]
 
 
 @pytest.mark.parametrize("make", [classifier, language_model])
@@ -66,7 +59,7 @@ def test_what_a_frequent_word_learns_is_a_sum_in_float32(make):
     """In bfloat16 it stops growing after a few hundred of its places."""
     loss, params = make("bfloat16")
     program = jax.make_jaxpr(jax.grad(loss))(params)
-    found = scatters(program.jaxpr)
+    found = tables_added_to(program.jaxpr)
     assert found and set(found) == {"float32"}
 
 

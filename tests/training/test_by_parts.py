@@ -1,5 +1,6 @@
 import jax
 import jax.numpy as jnp
+import jaxprs
 import numpy as np
 import pytest
 
@@ -28,16 +29,6 @@ def assert_equal(got, expected):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
-def widest(jaxpr):
-    """The size of the largest array that a program computes, in its loops too."""
-    sizes = [0]
-    for equation in jaxpr.eqns:
-        sizes += [v.aval.size for v in equation.outvars]
-        inner = jax.tree.leaves(equation.params, is_leaf=lambda x: hasattr(x, "jaxpr"))
-        sizes += [widest(x.jaxpr) for x in inner if hasattr(x, "jaxpr")]
-    return max(sizes)
-
-
 @pytest.mark.parametrize("count", [1, 3, ROWS])
 def test_values_and_gradients_are_those_of_the_whole(count):
     def loss(shared, rows, by_parts):
@@ -57,9 +48,9 @@ def test_nothing_as_long_as_all_rows_times_the_width_is_computed():
         return sum_by_parts(function, ROWS, shared, XS, WEIGHTS)[0]
 
     program = jax.make_jaxpr(jax.grad(loss))(SHARED)
-    assert widest(program.jaxpr) <= XS["x"].size
+    assert jaxprs.size_of_largest(program.jaxpr) <= XS["x"].size
     whole = jax.make_jaxpr(jax.grad(lambda s: function(s, XS, WEIGHTS)[0]))(SHARED)
-    assert widest(whole.jaxpr) == ROWS * 2 * 4 > XS["x"].size
+    assert jaxprs.size_of_largest(whole.jaxpr) == ROWS * 2 * 4 > XS["x"].size
 
 
 def test_others_have_no_gradient():
@@ -67,3 +58,8 @@ def test_others_have_no_gradient():
         return sum_by_parts(function, 3, shared, XS, WEIGHTS)[1]["total"]
 
     assert not any(map(np.any, jax.tree.leaves(jax.grad(others)(SHARED))))
+
+
+def test_rows_that_cannot_be_cut_evenly_are_refused():
+    with pytest.raises(ValueError, match="expected a divisor of 12 rows, got 5"):
+        sum_by_parts(function, 5, SHARED, XS, WEIGHTS)

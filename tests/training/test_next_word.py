@@ -8,7 +8,7 @@ from lstm_jax.models.language_model import LanguageModel
 from lstm_jax.training import next_word
 from lstm_jax.training.next_word import (
     Penalties,
-    _parts,
+    count_parts,
     draw_words,
     log_expected,
     make_eval_window,
@@ -154,12 +154,13 @@ def test_told_from_every_word_the_right_answers_are_those_of_all_words():
 
 
 def test_scores_are_cut_into_parts_that_a_cache_holds(monkeypatch):
-    def parts(steps, rows):
-        return _parts(jax.ShapeDtypeStruct((steps, rows, 8), "float32"))
+    def parts(steps, rows, words=2048):
+        return count_parts(jax.ShapeDtypeStruct((steps, rows, 8), "float32"), words)
 
     monkeypatch.setattr(jax, "device_count", lambda: 1)
-    assert [parts(64, 64), parts(64, 4), parts(64, 8), parts(70, 64)] == [8, 1, 1, 7]
+    assert [parts(64, 64), parts(64, 4), parts(64, 15), parts(70, 64)] == [8, 1, 1, 7]
     assert parts(13, 64) == 1 and parts(2, 4096) == 2
+    assert parts(64, 64, 4096) == 16
     monkeypatch.setattr(jax, "device_count", lambda: 2)
     assert parts(64, 64) == 4
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
@@ -169,8 +170,8 @@ def test_scores_are_cut_into_parts_that_a_cache_holds(monkeypatch):
 def test_parts_change_nothing(monkeypatch):
     window, carry = streams().at(1), carry_of()
     results = []
-    for rows in (1, 10**6):
-        monkeypatch.setattr(next_word, "_ROWS", rows)
+    for size in (9, 10**9):
+        monkeypatch.setattr(next_word, "_CACHE", size)
         loss = next_word_loss(MODEL, Penalties(), num_sampled=9)
         both = jax.value_and_grad(loss, has_aux=True)
         results.append(both(PARAMS, carry, window, jax.random.key(0)))
