@@ -169,3 +169,29 @@ def test_refuses_other_backends(monkeypatch):
         ValueError, match="expected a GPU, or a CPU to test it, got a tpu"
     ):
         unroll(lstm(8), params, random(0, T, 2, D), implementation="pallas")
+
+
+def lower_for_cuda(function, *inputs):
+    """The program of a GPU that is not there."""
+    try:
+        return jax.jit(function).trace(*inputs).lower(lowering_platforms=("cuda",))
+    except RuntimeError as error:
+        if "No supported GPU" in str(error):
+            pytest.skip("this version of JAX asks the GPU what it is")
+        raise
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("hidden", [5, 128])
+def test_a_gpu_gets_one_program_each_way(hidden, dtype):
+    cell, xs = lstm(hidden), random(1, T, 20, D).astype(dtype)
+    params = cell.init(jax.random.key(0), D)
+
+    def loss(params, xs):
+        how = {"lengths": jnp.arange(20), "implementation": "pallas"}
+        return unroll(cell, params, xs, **how)[1].astype(jnp.float32).sum()
+
+    text = lower_for_cuda(jax.grad(loss, argnums=(0, 1)), params, xs).as_text()
+    assert text.count("custom_call @__gpu$xla.gpu.triton") == 2
+    assert text.count("output_operand_alias<") == 2
+    assert "stablehlo.while" not in text
