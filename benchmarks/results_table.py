@@ -16,7 +16,12 @@ import readme_tables
 
 ROOT = Path(__file__).resolve().parent.parent
 # The language models that runs of a config began as; their time is added.
-_PRETRAINED = {"finetune": "lm-seed0"}
+_PRETRAINED = {
+    "finetune": "lm-seed0",
+    "finetune_backward": "lm_backward-seed0",
+    "lstm_best": "lm_labelled-seed0",
+    "lstm_ngram": "lm_labelled-seed0",
+}
 HEADER = (
     "| model | test accuracy | validation | runs | minutes a run | parameters |\n"
     "|---|---|---|---|---|---|\n"

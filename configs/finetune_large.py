@@ -3,7 +3,7 @@
     python train.py --config configs/lm_large.py
     python train.py --config configs/finetune_large.py
 
-And from the last word to the first; ``benchmarks/pair.py`` averages both:
+And from the last word to the first (``benchmarks/subsets.py`` averages both):
 
     python train.py --config configs/lm_large.py --config.model.backward=True \
         --workdir runs/lm_large_backward

@@ -1,0 +1,97 @@
+"""What each ingredient of ``configs/finetune.py`` brings: runs with one of them off.
+
+    python benchmarks/ablation.py --pretrained runs/lm [--config.data....=... ...]
+
+Each run has a folder below ``--workdir``, so that the same command goes on after it was
+stopped.  Writes ``results/ablation.json`` and README's table.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import readme_tables
+
+ROOT = Path(__file__).resolve().parent.parent
+OUTPUT = ROOT / "results" / "ablation.json"
+# What is off, and how; the first is the config as it is.
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "nothing": (),
+    "the language model": ("model.pretrained=",),
+    "shifted words": ("train.adversarial_norm=0.0",),
+    "layers that begin to move one after the other": ("optim.unfreeze_epochs=0.0",),
+    "lower layers that move less": ("optim.layer_decay=1.0",),
+    "the moving average of the weights": ("optim.ema_decay=0.0",),
+    "whole reviews (400 words instead)": ("data.max_length=400",),
+    "last output and maximum (the mean alone)": ("model.pooling=mean",),
+}
+
+
+def main() -> None:
+    """Run what is not there yet; write each run, then the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--workdir", type=Path, default=Path("runs/ablation"))
+    parser.add_argument("--pretrained", default="runs/lm")
+    parser.add_argument("--only", nargs="*", default=VARIANTS, choices=list(VARIANTS))
+    arguments, settings = parser.parse_known_args()
+    for name in arguments.only:
+        folder = arguments.workdir / str(list(VARIANTS).index(name))
+        keep(name, measure(name, folder, arguments.pretrained, settings))
+    readme_tables.write(tables())
+
+
+def measure(
+    name: str, folder: Path, pretrained: str, settings: list[str]
+) -> dict[str, Any]:
+    """Train, go on, or leave it as it is; what the summary says of it."""
+    if not (folder / "summary.json").exists():
+        words = command(name, folder, pretrained) + settings
+        subprocess.run(words, cwd=ROOT, check=True)
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    names = ("val", "test", "best_epoch", "seed")
+    row = {key: summary[key] for key in names}
+    print(json.dumps({name: row}), flush=True)
+    return row
+
+
+def command(name: str, folder: Path, pretrained: str) -> list[str]:
+    """What a user would type."""
+    words = [sys.executable, "train.py", "--config", "configs/finetune.py"]
+    words += [f"--workdir={folder.absolute()}"]
+    words += [f"--config.model.pretrained={Path(pretrained).absolute()}"]
+    return words + [f"--config.{setting}" for setting in VARIANTS[name]]
+
+
+def keep(name: str, row: dict[str, Any]) -> None:
+    """Write a row beside those of other variants."""
+    rows = read() | {name: row}
+    OUTPUT.parent.mkdir(parents=True, exist_ok=True)
+    OUTPUT.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+def read() -> dict[str, Any]:
+    """The rows so far."""
+    return json.loads(OUTPUT.read_text(encoding="utf-8")) if OUTPUT.exists() else {}
+
+
+def tables() -> dict[str, str]:
+    """By the name of their marks."""
+    rows = read()
+    return {"ablation": make_table(rows)} if rows else {}
+
+
+def make_table(rows: dict[str, Any]) -> str:
+    """A row a variant, in the order of ``VARIANTS``."""
+    lines = ["| left out | test accuracy | validation |", "|---|---|---|"]
+    for name in VARIANTS:
+        if name in rows:
+            scores = [f"{rows[name][x]['accuracy']:.2%}" for x in ("test", "val")]
+            lines.append(f"| {name} | {' | '.join(scores)} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

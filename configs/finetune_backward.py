@@ -1,0 +1,20 @@
+"""The classifier of ``configs/finetune.py``, from the last word to the first.
+
+    python train.py --config configs/lm_backward.py
+    python train.py --config configs/finetune_backward.py
+
+To be averaged with one that reads forward (``benchmarks/subsets.py`` does so).
+"""
+
+from ml_collections import ConfigDict
+
+from configs import finetune
+
+
+def get_config() -> ConfigDict:
+    """The settings."""
+    config = finetune.get_config()
+    config.name = "finetune_backward"
+    config.model.pretrained = "runs/lm_backward"
+    config.model.backward = True
+    return config

@@ -1,0 +1,16 @@
+"""The language model of ``configs/lm.py``, from the last word of a review to the first.
+
+python train.py --config configs/lm_backward.py
+"""
+
+from ml_collections import ConfigDict
+
+from configs import lm
+
+
+def get_config() -> ConfigDict:
+    """The settings."""
+    config = lm.get_config()
+    config.name = "lm_backward"
+    config.model.backward = True
+    return config
