@@ -72,11 +72,12 @@ class Weights(NamedTuple):
 
     w_hh: Array
     others: Params  # that only the gates read
-    h_mask: Array | None
+    h_mask: Any  # [..., H], or None where nothing of h is dropped
 
 
-# (loop, weights, carry, what the inputs add [T, B, G], mask) -> (carry, ys)
-Walk = Callable[[Loop, Weights, Carry, Array, Array | None], tuple[Carry, Array]]
+# (loop, weights, carry, what the inputs add [T, B, G], mask) -> (carry, ys).  Of a
+# custom_vjp no checker of types knows what it returns.
+Walk = Callable[[Loop, Weights, Carry, Array, Array | None], Any]
 
 
 def fused(

@@ -93,7 +93,8 @@ def _fill_and_run(
     )
     start = LSTMCarry(*(hidden(leaf.reshape(rows, size)) for leaf in carry))
     vs = more(_by_gate(vs.reshape(steps, rows, -1)), rows=1, units=-1)
-    last, ys = _run(loop, filled, start, vs, more(real, rows=1))
+    ran: Any = _run(loop, filled, start, vs, more(real, rows=1))
+    last, ys = ran
     cut = LSTMCarry(*(c[:rows, :size].reshape(*batch_shape, size) for c in last))
     return cut, ys[:, :rows, :size].reshape(steps, *batch_shape, size)
 
@@ -148,13 +149,15 @@ def _run_and_keep(
 ) -> tuple[tuple[LSTMCarry, Array], Any]:
     """The same, and what the gradient needs."""
     inputs = (weights, carry, vs, real)
-    outcome, kept = _run_for_gradient(loop, *inputs)
+    both: Any = _run_for_gradient(loop, *inputs)
+    outcome, kept = both
     return outcome, (inputs, outcome[1], kept)
 
 
 def _gradient(loop: Loop, residuals: Any, cotangents: tuple[LSTMCarry, Array]) -> tuple:
     """From the cotangents of the last carry and ys to those of what went in."""
-    return (*_pull(loop, *residuals, cotangents), None)
+    pulled: Any = _pull(loop, *residuals, cotangents)
+    return (*pulled, None)
 
 
 _run.defvjp(_run_and_keep, _gradient)

@@ -94,7 +94,8 @@ class LanguageModel(nn.Module):
     def scores(self, hs: Array) -> Array:
         """Of every word, float32 ``[..., V]``, from ``hs [..., E]``."""
         # Not attend(): its scores would have the dtype of the products.
-        return multiply(jnp.float32, hs, self.embedding.embedding.T) + self.bias
+        products: Any = multiply(jnp.float32, hs, self.embedding.embedding.T)
+        return products + self.bias
 
     def words(self, token_ids: Array) -> tuple[Array, Array]:
         """What the scores of some words are made of: vectors ``[..., E]``, biases."""

@@ -147,7 +147,8 @@ def sampled_sums(
 
     rows, constants = (hs, own_table, own_bias), (targets, weights)
     parts = count_parts(hs, num_sampled)
-    loss, (correct, count) = sum_by_parts(judge, parts, shared, rows, constants)
+    sums: Any = sum_by_parts(judge, parts, shared, rows, constants)
+    loss, (correct, count) = sums
     return Sums(loss, correct, count)
 
 
