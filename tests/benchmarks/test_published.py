@@ -2,6 +2,9 @@
 
 import dataclasses
 import importlib.util
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -195,10 +198,16 @@ def test_a_run_of_other_settings_is_not_gone_on_with(tmp_path):
 
 def test_word_vectors_are_of_the_words_that_the_tokenizer_cuts(tmp_path):
     pytest.importorskip("gensim", reason="in no extra but [bench]")
-    word_vectors = importlib.import_module("word_vectors")
-    words = word_vectors.cut_words(["Don't<br />GO!", ""], "words")
-    assert words == [["don't", "go"], []]
-
     path = tmp_path / "vectors.txt"
-    word_vectors.write_vectors(path, words[0], np.array([[1, 2], [3, 0.5]]))
+    program = f"""
+import pathlib, numpy, word_vectors
+words = word_vectors.cut_words(["Don't<br />GO!", ""], "words")
+assert words == [["don't", "go"], []]
+numbers = numpy.array([[1, 2], [3, 0.5]])
+word_vectors.write_vectors(pathlib.Path({str(path)!r}), words[0], numbers)
+"""
+    # A process of its own: its flags have the names of those of train.py.
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "benchmarks")])
+    environment = {**os.environ, "PYTHONPATH": paths}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=True)
     assert path.read_text() == "don't 1.00000 2.00000\ngo 3.00000 0.50000\n"

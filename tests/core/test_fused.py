@@ -94,6 +94,11 @@ def test_a_plain_scan_holds_more(name="lstm"):
     assert sum(count_products(body) for body in jaxprs.loops(program.jaxpr)) > 2
 
 
+def traced_anew(function, *inputs):
+    """Its program; what was traced before, as another kernel, is not given again."""
+    return jax.make_jaxpr(lambda *inputs: function(*inputs))(*inputs).jaxpr
+
+
 def gradient(dtype):
     """The gradient of a run of an LSTM with products in ``dtype``, and its inputs."""
     cell = CELLS["lstm"](HIDDEN)
@@ -129,8 +134,7 @@ def test_gradients_take_the_place_of_factors_where_nothing_is_copied(
     """One array of all gates goes through the backward loop, and none comes out."""
     function, inputs = gradient(dtype)
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
-    jax.clear_caches()
-    *_, scan = jaxprs.named(jax.make_jaxpr(function)(*inputs).jaxpr, "scan")
+    *_, scan = jaxprs.named(traced_anew(function, *inputs), "scan")
     gates = (*SHAPE[:2], 4 * HIDDEN)
     carried = scan.outvars[: scan.params["num_carry"]]
     stacked = scan.outvars[scan.params["num_carry"] :]
@@ -185,8 +189,8 @@ def test_rows_looked_up_in_the_loop_are_those_of_one_hot_vectors(
     outputs = 7 * 3 * HIDDEN  # all that is as long as the sequences
     assert jaxprs.size_of_largest(jax.make_jaxpr(run)(params, words).jaxpr) == outputs
     monkeypatch.setattr(kernel, "_LARGE", 10**9)
-    hoisted = jax.make_jaxpr(lambda *inputs: run(*inputs))(params, words)
-    assert jaxprs.size_of_largest(hoisted.jaxpr) == params["w_ih"].shape[1] * 7 * 3
+    hoisted = traced_anew(run, params, words)
+    assert jaxprs.size_of_largest(hoisted) == params["w_ih"].shape[1] * 7 * 3
 
 
 def test_rows_are_looked_up_with_dropout(monkeypatch):
@@ -225,18 +229,17 @@ def test_products_with_inputs_stay_in_a_loop_for_no_gradient(
 
     def results():
         both = jax.value_and_grad(loss, argnums=(0, 1))
-        return jax.jit(run)(params, xs), jax.jit(both)(params, xs)
+        # New functions, so that none is one that was compiled the other way.
+        values = jax.jit(lambda params, xs: run(params, xs))
+        return values(params, xs), jax.jit(both)(params, xs)
 
     expected = results()
     kernel = importlib.import_module("lstm_jax.kernels.fused")
     monkeypatch.setattr(kernel, "_is_better_inside", lambda *case: True)
-    jax.clear_caches()  # the programs above are of the other way
     got = results()
     for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
-    assert (
-        jaxprs.size_of_largest(jax.make_jaxpr(run)(params, xs).jaxpr) == 7 * 3 * HIDDEN
-    )
+    assert jaxprs.size_of_largest(traced_anew(run, params, xs)) == 7 * 3 * HIDDEN
 
 
 def under_vmap(run, params, xs):
@@ -283,11 +286,13 @@ def test_products_that_stay_in_the_loop_are_those_outside(name, how, monkeypatch
         carry = cell.initial_carry(xs.shape[1:-1])
         return kernel.fused(cell, params, carry, xs, None, h_mask=h_mask)[1]
 
-    results = []
+    results, programs = [], []
     for inside in (False, True):
         monkeypatch.setattr(kernel, "_is_better_inside", lambda *case, x=inside: x)
-        jax.clear_caches()
-        results.append(jax.jit(partial(how, run))(params, xs))
+        traced = jax.jit(partial(how, run)).trace(params, xs)
+        programs.append(str(traced.jaxpr))
+        results.append(traced.lower().compile()(params, xs))
+    assert programs[0] != programs[1]
     np.testing.assert_allclose(*results, rtol=1e-5, atol=1e-6)
 
 
