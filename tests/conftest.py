@@ -5,9 +5,15 @@ import subprocess
 
 import pytest
 
-_FLAG = "xla_force_host_platform_device_count"
-if _FLAG not in os.environ.get("XLA_FLAGS", ""):
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --{_FLAG}=8".strip()
+# Several devices; and programs that run once are not worth LLVM's last passes.  Those
+# of commands, in processes of their own, are compiled as a user's are.
+_FLAGS = {
+    "xla_force_host_platform_device_count": 8,
+    "xla_backend_optimization_level": 1,
+}
+_given = os.environ.get("XLA_FLAGS", "")
+_added = [f"--{flag}={n}" for flag, n in _FLAGS.items() if flag not in _given]
+os.environ["XLA_FLAGS"] = " ".join([_given, *_added]).strip()
 
 import hypothesis  # noqa: E402
 
