@@ -4,7 +4,7 @@
 
 Reads the train reviews, but those held out for validation, and the 50,000 unlabelled
 ones; no text of the test split.  Three epochs in float32 had a perplexity of 77.9 after
-two hours of one core (``results/language_models``); six in bfloat16 are what is set here.
+two hours of one core (``results/language_models``); six in bfloat16 are set here.
 """
 
 from ml_collections import ConfigDict
