@@ -8,12 +8,12 @@ stopped.  Writes ``results/ablation.json`` and README's table.
 
 import argparse
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import readme_tables
+import rows
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "results" / "ablation.json"
@@ -39,7 +39,8 @@ def main() -> None:
     arguments, settings = parser.parse_known_args()
     for name in arguments.only:
         folder = arguments.workdir / str(list(VARIANTS).index(name))
-        keep(name, measure(name, folder, arguments.pretrained, settings))
+        row = measure(name, folder, arguments.pretrained, settings)
+        rows.keep(OUTPUT, name, row)
     readme_tables.write(tables())
 
 
@@ -47,10 +48,7 @@ def measure(
     name: str, folder: Path, pretrained: str, settings: list[str]
 ) -> dict[str, Any]:
     """Train, go on, or leave it as it is; what the summary says of it."""
-    if not (folder / "summary.json").exists():
-        words = command(name, folder, pretrained) + settings
-        subprocess.run(words, cwd=ROOT, check=True)
-    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    summary = rows.train_once(command(name, folder, pretrained) + settings, folder)
     names = ("val", "test", "best_epoch", "seed")
     row = {key: summary[key] for key in names}
     print(json.dumps({name: row}), flush=True)
@@ -65,30 +63,18 @@ def command(name: str, folder: Path, pretrained: str) -> list[str]:
     return words + [f"--config.{setting}" for setting in VARIANTS[name]]
 
 
-def keep(name: str, row: dict[str, Any]) -> None:
-    """Write a row beside those of other variants."""
-    rows = read() | {name: row}
-    OUTPUT.parent.mkdir(parents=True, exist_ok=True)
-    OUTPUT.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-
-
-def read() -> dict[str, Any]:
-    """The rows so far."""
-    return json.loads(OUTPUT.read_text(encoding="utf-8")) if OUTPUT.exists() else {}
-
-
 def tables() -> dict[str, str]:
     """By the name of their marks."""
-    rows = read()
-    return {"ablation": make_table(rows)} if rows else {}
+    found = rows.read(OUTPUT)
+    return {"ablation": make_table(found)} if found else {}
 
 
-def make_table(rows: dict[str, Any]) -> str:
+def make_table(found: dict[str, Any]) -> str:
     """A row a variant, in the order of ``VARIANTS``."""
     lines = ["| left out | test accuracy | validation |", "|---|---|---|"]
     for name in VARIANTS:
-        if name in rows:
-            scores = [f"{rows[name][x]['accuracy']:.2%}" for x in ("test", "val")]
+        if name in found:
+            scores = [f"{found[name][x]['accuracy']:.2%}" for x in ("test", "val")]
             lines.append(f"| {name} | {' | '.join(scores)} |")
     return "\n".join(lines) + "\n"
 

@@ -12,11 +12,11 @@ below ``--workdir``, so that the same command goes on after it was stopped.  Wri
 
 import argparse
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import rows
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -66,30 +66,16 @@ def main() -> None:
         ]
         for point in points:
             folder = arguments.workdir / point.name
-            keep(point, measure(point, folder, arguments.pretrained, settings))
-    save(draw(list(read().values())), PICTURE)
-
-
-def keep(point: Point, row: dict[str, Any]) -> None:
-    """Write a row beside those of other points."""
-    rows = read() | {point.name: row}
-    OUTPUT.parent.mkdir(parents=True, exist_ok=True)
-    OUTPUT.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-
-
-def read() -> dict[str, Any]:
-    """The rows so far, by the names of their points."""
-    return json.loads(OUTPUT.read_text(encoding="utf-8")) if OUTPUT.exists() else {}
+            row = measure(point, folder, arguments.pretrained, settings)
+            rows.keep(OUTPUT, point.name, row)
+    save(draw(list(rows.read(OUTPUT).values())), PICTURE)
 
 
 def measure(
     point: Point, folder: Path, pretrained: str, settings: list[str]
 ) -> dict[str, Any]:
     """Train, go on, or leave it as it is; what the summary says of it."""
-    if not (folder / "summary.json").exists():
-        words = command(point, folder, pretrained) + settings
-        subprocess.run(words, cwd=ROOT, check=True)
-    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    summary = rows.train_once(command(point, folder, pretrained) + settings, folder)
     row = point._asdict() | {
         "num_labelled": summary["counts"]["train"],
         "best_epoch": summary["best_epoch"],
@@ -113,12 +99,12 @@ def command(point: Point, folder: Path, pretrained: str) -> list[str]:
     return words
 
 
-def draw(rows: list[dict[str, Any]]) -> Figure:
+def draw(points: list[dict[str, Any]]) -> Figure:
     """Accuracy over labels, a line a config; the mean where there are seeds."""
     figure = Figure(figsize=(7.2, 4.2), layout="constrained")
     axes = figure.subplots()
     for config, (color, marker, label) in STYLES.items():
-        found = [row for row in rows if row["config"] == config]
+        found = [row for row in points if row["config"] == config]
         counts = sorted({row["num_labelled"] for row in found})
         means = [_mean(found, count) for count in counts]
         axes.plot(counts, means, color=color, marker=marker, linewidth=2, label=label)
@@ -132,9 +118,9 @@ def draw(rows: list[dict[str, Any]]) -> Figure:
     return figure
 
 
-def _mean(rows: list[dict[str, Any]], count: int) -> float:
+def _mean(points: list[dict[str, Any]], count: int) -> float:
     """Percent."""
-    found = [row["test_accuracy"] for row in rows if row["num_labelled"] == count]
+    found = [row["test_accuracy"] for row in points if row["num_labelled"] == count]
     return 100 * sum(found) / len(found)
 
 

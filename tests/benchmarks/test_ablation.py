@@ -54,11 +54,11 @@ def test_runs_that_are_there_are_read_and_shown_in_order(
         summary = {"val": scores, "test": scores, "best_epoch": 1, "seed": 0}
         (folder / "summary.json").write_text(json.dumps(summary))
 
-    monkeypatch.setattr(ablation.subprocess, "run", run)
+    monkeypatch.setattr(ablation.rows.subprocess, "run", run)
     assert ablation.tables() == {}
     for name in ("the language model", "nothing", "nothing"):
         row = ablation.measure(name, tmp_path / name[:3], "lm", ["--config.seed=0"])
-        ablation.keep(name, row)
+        ablation.rows.keep(ablation.OUTPUT, name, row)
     assert len(asked) == 2 and asked[0][-1] == "--config.seed=0"
     assert ablation.tables()["ablation"].splitlines()[2:] == [
         "| nothing | 92.00% | 92.00% |",

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import learning_curve
+# Below its folder, as for the script itself.
+with pytest.MonkeyPatch.context() as patch:
+    patch.syspath_prepend(str(Path(__file__).resolve().parents[2] / "benchmarks"))
+    learning_curve = importlib.import_module("learning_curve")
 
 WORDS = learning_curve.Point("lstm_words", 300, 2)
 TUNED = learning_curve.Point("finetune", 0, 1)
@@ -45,7 +48,7 @@ def summaries(monkeypatch):
         }
         (folder / "summary.json").write_text(json.dumps(summary))
 
-    monkeypatch.setattr(learning_curve.subprocess, "run", run)
+    monkeypatch.setattr(learning_curve.rows.subprocess, "run", run)
     return commands
 
 
@@ -69,8 +72,9 @@ def test_a_row_has_the_number_of_reviews_that_were_learned_from(summaries, tmp_p
 def test_a_row_joins_those_of_other_seeds(monkeypatch, tmp_path):
     monkeypatch.setattr(learning_curve, "OUTPUT", tmp_path / "new" / "curve.json")
     for point, row in ((WORDS, {"a": 1}), (TUNED, {"b": 2}), (WORDS, {"c": 3})):
-        learning_curve.keep(point, row)
-    assert learning_curve.read() == {WORDS.name: {"c": 3}, TUNED.name: {"b": 2}}
+        learning_curve.rows.keep(learning_curve.OUTPUT, point.name, row)
+    found = learning_curve.rows.read(learning_curve.OUTPUT)
+    assert found == {WORDS.name: {"c": 3}, TUNED.name: {"b": 2}}
 
 
 def test_the_picture_has_the_means_over_seeds(tmp_path):

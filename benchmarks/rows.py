@@ -1,0 +1,30 @@
+"""Runs that are made once, and a file of what came out of each.
+
+For benchmarks of many runs: the same command goes on after it was stopped.
+"""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def train_once(command: list[str], folder: Path) -> dict[str, Any]:
+    """Train, go on, or leave it as it is; the summary."""
+    if not (folder / "summary.json").exists():
+        subprocess.run(command, cwd=ROOT, check=True)
+    return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+
+
+def keep(path: Path, name: str, row: dict[str, Any]) -> None:
+    """Write a row beside the others."""
+    rows = read(path) | {name: row}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The rows so far, by their names."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
