@@ -39,6 +39,7 @@ from lstm_jax.kernels.product import multiply, sum_of_products
 from lstm_jax.kernels.scan import keep
 
 _LARGE = 2**22  # numbers that no core's cache holds
+_LONG_ROW = 1024  # numbers that a word adds; shorter rows are gathered faster at once
 _FEW_ROWS = 16  # of a batch, on each device
 _WIDE = 2**19  # numbers of weights that are read again at each step
 
@@ -102,18 +103,23 @@ def fused(
 def _is_better_inside(cell: Cell, params: Params, xs: Array) -> bool:
     """Whether what the inputs add is better computed step by step, with no gradient.
 
-    For rows that are looked up: where those of all steps are too many for a cache.  For
-    products, on a CPU, also where each step has rows enough to read the weights for: up
-    to a quarter faster from B32 D128 H128 to B64 D256 H256, level at H512, and four
-    times slower with two rows.  An accelerator needs the large product to be busy.
+    Only where those of all steps are too many for a cache.  For rows that are looked
+    up, also where they are long: a sixth faster at H256, a twentieth at H512, but a
+    third slower at H128 and below.  For products, on a CPU, also where each step has
+    rows enough to read the weights for: up to a quarter faster from B32 D128 H128 to
+    B64 D256 H256, level at H512, and four times slower with two rows.  An accelerator
+    needs the large product to be busy.
     """
     steps = xs.shape if is_one_hot(xs) else xs.shape[:-1]
     known = all(isinstance(size, int) for size in steps)  # not so in some exports
     if cell.project is not multiply_input or not known:
         return False
-    if math.prod(steps) * params["w_ih"].shape[-1] < _LARGE:
+    size = params["w_ih"].shape[-1]
+    if math.prod(steps) * size < _LARGE:
         return False
-    return is_one_hot(xs) or _is_quick_by_step(params["w_ih"], xs)
+    if is_one_hot(xs):
+        return size >= _LONG_ROW
+    return _is_quick_by_step(params["w_ih"], xs)
 
 
 def _is_quick_by_step(w_ih: Array, xs: Array) -> bool:

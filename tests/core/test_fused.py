@@ -182,13 +182,13 @@ def test_rows_looked_up_in_the_loop_are_those_of_one_hot_vectors(
 
     expected = results(jax.nn.one_hot(words, SHAPE[2]))
     kernel = importlib.import_module("lstm_jax.kernels.fused")
-    monkeypatch.setattr(kernel, "_LARGE", 1)
+    monkeypatch.setattr(kernel, "_is_better_inside", lambda *case: True)
     got = results(words)
     for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
     outputs = 7 * 3 * HIDDEN  # all that is as long as the sequences
     assert jaxprs.size_of_largest(jax.make_jaxpr(run)(params, words).jaxpr) == outputs
-    monkeypatch.setattr(kernel, "_LARGE", 10**9)
+    monkeypatch.setattr(kernel, "_is_better_inside", lambda *case: False)
     hoisted = traced_anew(run, params, words)
     assert jaxprs.size_of_largest(hoisted) == params["w_ih"].shape[1] * 7 * 3
 
@@ -210,7 +210,7 @@ def test_rows_are_looked_up_with_dropout(monkeypatch):
         return jax.jit(loss)(params, h_mask, xs), grads
 
     expected = results(jax.nn.one_hot(words, SHAPE[2]))
-    monkeypatch.setattr(kernel, "_LARGE", 1)
+    monkeypatch.setattr(kernel, "_is_better_inside", lambda *case: True)
     got = results(words)
     for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
@@ -310,11 +310,14 @@ def is_inside(monkeypatch):
     return rule
 
 
-def test_rows_are_looked_up_in_the_loop_when_they_are_many(is_inside, monkeypatch):
+def test_rows_are_looked_up_in_the_loop_when_they_are_many_and_long(
+    is_inside, monkeypatch
+):
     assert is_inside(64, 64, dtype="int32")
     assert is_inside(64, 8, 8, dtype="int32")
     assert not is_inside(63, 64, dtype="int32")
     assert not is_inside(64, 64, dtype="int32", cell="layer_norm_lstm")
+    assert not is_inside(640, 64, dtype="int32", width=512)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert is_inside(64, 64, dtype="int32")
 
