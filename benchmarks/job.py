@@ -55,8 +55,14 @@ def main() -> None:
         turns = [run(ENTRANTS[name], settings) for _ in range(arguments.turns)]
         done[name] = summarize(turns)
         print(json.dumps({name: done[name]}), flush=True)
-        OUTPUT.parent.mkdir(parents=True, exist_ok=True)
-        OUTPUT.write_text(json.dumps(done, indent=1) + "\n")
+        save(done)
+
+
+def save(done: dict[str, Any]) -> None:
+    """Write the results, in the order of ``ENTRANTS``."""
+    ordered = {name: done[name] for name in ENTRANTS if name in done}
+    OUTPUT.parent.mkdir(parents=True, exist_ok=True)
+    OUTPUT.write_text(json.dumps(ordered, indent=1) + "\n")
 
 
 def run(command: tuple[str, ...], settings: list[str]) -> list[dict[str, float]]:

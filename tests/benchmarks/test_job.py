@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import json
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,10 @@ def test_it_knows_the_first_epoch_that_was_good_enough(job):
     found = job.summarize([epochs, epochs[:2]])
     assert found["seconds_to"] == {"85%": [20.0, 20.0], "87%": [40.0, None]}
     assert found["best_accuracy"] == 0.875
+
+
+def test_entrants_stand_in_the_order_of_the_list(job, monkeypatch, tmp_path):
+    monkeypatch.setattr(job, "OUTPUT", tmp_path / "speed" / "job.json")
+    names = list(job.ENTRANTS)
+    job.save({names[2]: 3, names[0]: 1})
+    assert list(json.loads(job.OUTPUT.read_text())) == [names[0], names[2]]

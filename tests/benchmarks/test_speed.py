@@ -102,6 +102,27 @@ def test_what_was_not_measured_has_no_table(speed_table, monkeypatch, tmp_path):
     assert table.count("|---|---|") == 2  # of training and of the forward pass
 
 
+def test_the_job_table_knows_the_seconds_of_an_epoch(speed_table):
+    def result(seconds_to, *turns):
+        turns = [[{"seconds": end} for end in ends] for ends in turns]
+        return {
+            "seconds_to": {"85%": seconds_to},
+            "best_accuracy": 0.861,
+            "turns": turns,
+        }
+
+    table = speed_table.make_job(
+        {
+            "slow": result([None, None], [20.0, 25.0, 31.0], [10.0, 17.0]),
+            "fast": result([9.0, 4.2], [9.0], [4.2]),
+        }
+    )
+    assert table.splitlines()[2:] == [
+        "| slow | never | 6.0 | 86.1 % |",
+        "| fast | 4 | reached both in one | 86.1 % |",
+    ]
+
+
 def test_the_gpu_table_has_a_row_for_each_case(speed_table):
     rows = [
         {"library": "ours", "train_ms": 3.456, "infer_ms": 1.0},
