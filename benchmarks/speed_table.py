@@ -43,7 +43,7 @@ def make_step(cases: dict[str, Any]) -> str:
 def make_shares(cases: dict[str, Any]) -> str:
     """How near the tuned ones come in training to a large product of XLA."""
     lines = [
-        f"| training, of XLA's largest product | {' | '.join(cases)} |",
+        f"| training, share of the rate of XLA's largest product | {' | '.join(cases)} |",
         "|---" * (len(cases) + 1) + "|",
     ]
     rows = max((case["rows"] for case in cases.values()), key=len)
@@ -133,7 +133,7 @@ def _epoch(turns: list[list[dict[str, float]]]) -> str:
     """From the end of one to the end of the next, validation included; a median."""
     ends = [[epoch["seconds"] for epoch in epochs] for epochs in turns]
     between = [b - a for turn in ends for a, b in pairwise(turn)]
-    return f"{statistics.median(between):.1f}" if between else "reached both in one"
+    return f"{statistics.median(between):.1f}" if between else "one epoch only"
 
 
 def _fastest(seconds: list[float | None]) -> str:

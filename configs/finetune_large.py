@@ -11,7 +11,7 @@ And from the last word to the first (``benchmarks/subsets.py`` averages both):
         --config.model.pretrained=runs/lm_large_backward \
         --workdir runs/finetune_large_backward
 
-For a GPU.  Reads whole reviews.
+For a GPU.  Reads the first 800 words of a review.
 """
 
 from ml_collections import ConfigDict

@@ -1,4 +1,4 @@
-"""The parts of ``configs/lstm.py`` in little, one epoch: good in half a minute.
+"""The parts of ``configs/lstm.py`` in little, one epoch: good in a minute.
 
     python train.py --config configs/lstm_quick.py
 

@@ -105,7 +105,7 @@ def _is_better_inside(cell: Cell, params: Params, xs: Array) -> bool:
 
     Only where those of all steps are too many for a cache.  For rows that are looked
     up, also where they are long: a sixth faster at H256, a twentieth at H512, but a
-    third slower at H128 and below.  For products, on a CPU, also where each step has
+    fifth to a half slower at H32 to H128.  For products, on a CPU, also where each step has
     rows enough to read the weights for: up to a quarter faster from B32 D128 H128 to
     B64 D256 H256, level at H512, and four times slower with two rows.  An accelerator
     needs the large product to be busy.

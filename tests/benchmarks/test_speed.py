@@ -119,7 +119,7 @@ def test_the_job_table_knows_the_seconds_of_an_epoch(speed_table):
     )
     assert table.splitlines()[2:] == [
         "| slow | never | 6.0 | 86.1 % |",
-        "| fast | 4 | reached both in one | 86.1 % |",
+        "| fast | 4 | one epoch only | 86.1 % |",
     ]
 
 
