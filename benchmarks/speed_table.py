@@ -43,7 +43,7 @@ def make_step(cases: dict[str, Any]) -> str:
 def make_shares(cases: dict[str, Any]) -> str:
     """How near the tuned ones come in training to a large product of XLA."""
     lines = [
-        f"| training, share of the rate of XLA's largest product | {' | '.join(cases)} |",
+        f"| training, of the rate of XLA's largest product | {' | '.join(cases)} |",
         "|---" * (len(cases) + 1) + "|",
     ]
     rows = max((case["rows"] for case in cases.values()), key=len)

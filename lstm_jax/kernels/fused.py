@@ -105,10 +105,10 @@ def _is_better_inside(cell: Cell, params: Params, xs: Array) -> bool:
 
     Only where those of all steps are too many for a cache.  For rows that are looked
     up, also where they are long: a sixth faster at H256, a twentieth at H512, but a
-    fifth to a half slower at H32 to H128.  For products, on a CPU, also where each step has
-    rows enough to read the weights for: up to a quarter faster from B32 D128 H128 to
-    B64 D256 H256, level at H512, and four times slower with two rows.  An accelerator
-    needs the large product to be busy.
+    fifth to a half slower at H32 to H128.  For products, on a CPU, also where each step
+    has rows enough to read the weights for: up to a quarter faster from B32 D128 H128
+    to B64 D256 H256, level at H512, and four times slower with two rows.  An
+    accelerator needs the large product to be busy.
     """
     steps = xs.shape if is_one_hot(xs) else xs.shape[:-1]
     known = all(isinstance(size, int) for size in steps)  # not so in some exports
