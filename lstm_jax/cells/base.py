@@ -172,7 +172,30 @@ def project(x: Array, w: Array, dtype: DTypeLike) -> Array:
     """
     if is_one_hot(x):
         return jnp.asarray(w)[x].astype(dtype)
-    return jnp.matmul(x, w.astype(x.dtype), preferred_element_type=dtype)
+    x, w = multipliable(x, w.astype(x.dtype), dtype)
+    return jnp.matmul(x, w, preferred_element_type=dtype)
+
+
+def multipliable(x: Array, w: Array, dtype: DTypeLike) -> tuple[Array, Array]:
+    """Both operands of a product that adds up in ``dtype``, as XLA can multiply them.
+
+    Where it cannot multiply bfloat16 they are widened: the same numbers, in more time.
+
+    >>> a, b = multipliable(jnp.ones(2), jnp.ones(2), "float32")
+    >>> a.dtype == b.dtype == jnp.float32
+    True
+    """
+    if x.dtype == dtype or not lacks_mixed_products():
+        return x, w
+    return x.astype(dtype), w.astype(dtype)
+
+
+def lacks_mixed_products() -> bool:
+    """Whether XLA has no code for some products of bfloat16 that add up in float32.
+
+    So on a CPU before jax 0.10.2; which shapes they are depends on the version.
+    """
+    return jax.default_backend() == "cpu" and jax.__version_info__ < (0, 10, 2)
 
 
 def multiply_input(params: Params, x: Array, dtype: DTypeLike) -> Array:

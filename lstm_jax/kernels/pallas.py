@@ -20,7 +20,7 @@ from jax import Array
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
 
-from lstm_jax.cells.base import Carry, Cell, Params, product_dtype
+from lstm_jax.cells.base import Carry, Cell, Params, multipliable, product_dtype
 from lstm_jax.cells.lstm import LSTMCarry, is_lstm
 from lstm_jax.kernels.fused import Loop, Weights, fused, hoist, run_loop
 from lstm_jax.kernels.fused import gradient_of_w_hh as sum_over_steps
@@ -422,7 +422,7 @@ def _len_of(ref: Any) -> int:
 
 def _dot(a: Array, b: Array, dtype: Any) -> Array:
     """``a @ b``, added up in ``dtype``."""
-    return jnp.dot(a, b, preferred_element_type=dtype)
+    return jnp.dot(*multipliable(a, b, dtype), preferred_element_type=dtype)
 
 
 def _sigmoid(z: Array) -> Array:

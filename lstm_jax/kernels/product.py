@@ -11,7 +11,7 @@ import jax
 from jax import Array
 from jax.typing import DTypeLike
 
-from lstm_jax.cells.base import project
+from lstm_jax.cells.base import multipliable, project
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -49,8 +49,9 @@ multiply.defvjp(_multiply_and_keep, _gradient)
 def sum_of_products(xs: Array, d_ys: Array, dtype: DTypeLike) -> Array:
     """The sum over all leading dimensions of ``x`` outer ``d_y``, ``[D, G]``."""
     rows = tuple(range(xs.ndim - 1))
+    a, b = multipliable(xs, d_ys, dtype)
     total = jax.lax.dot_general(
-        xs, d_ys, ((rows, rows), ((), ())), preferred_element_type=dtype
+        a, b, ((rows, rows), ((), ())), preferred_element_type=dtype
     )
     # Transposed by whoever asked, it would become a product that XLA accepts and then
     # has no code for: "Unsupported element type for DotThunk: BF16 x BF16 = F32".

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from lstm_jax.cells import base
 from lstm_jax.cells.base import project
 from lstm_jax.kernels.product import multiply
 
@@ -38,7 +39,10 @@ def test_values_and_gradients_are_those_of_the_plain_product(dtype, tolerance):
         assert np.linalg.norm(a - b) <= tolerance * np.linalg.norm(b)
 
 
-def test_all_products_are_of_bfloat16():
+@pytest.mark.parametrize(("lacks", "dtype"), [(False, "bf16"), (True, "f32")])
+def test_all_products_are_of_bfloat16_where_xla_has_them(lacks, dtype, monkeypatch):
+    monkeypatch.setattr(base, "lacks_mixed_products", lambda: lacks)
+
     def loss(xs, w):
         return (multiply(jnp.float32, xs, w) * COTANGENT).sum()
 
@@ -47,7 +51,7 @@ def test_all_products_are_of_bfloat16():
     products = re.findall(r"dot_general.* : \((.*?)\) -> (\S+)", text)
     assert len(products) == 2  # of the gradient; the value is not asked for
     for operands, result in products:
-        assert operands.count("bf16") == 2 and "xf32" in result
+        assert operands.count(f"x{dtype}") == 2 and "xf32" in result
 
 
 def test_the_gradient_of_a_transposed_matrix_runs_too():
