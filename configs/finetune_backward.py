@@ -3,7 +3,9 @@
     python train.py --config configs/lm_backward.py
     python train.py --config configs/finetune_backward.py
 
-To be averaged with one that reads forward (``benchmarks/subsets.py`` does so).
+To be averaged with the one that reads forward:
+
+    lstm-jax predict --workdir runs/finetune --workdir runs/finetune_backward TEXT
 """
 
 from ml_collections import ConfigDict

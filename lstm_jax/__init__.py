@@ -1,9 +1,10 @@
 """Recurrent cells as pure functions under ``jax.lax.scan``, and a text classifier.
 
-The import needs jax and nothing heavier; ``Predictor`` and ``load``, which need the
-tokenizer too, are imported when they are first used.
+The import needs jax and nothing heavier; ``Predictor``, ``Ensemble`` and ``load``,
+which need the tokenizer too, are imported when they are first used.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from lstm_jax.cells import CELLS as CELLS
@@ -38,14 +39,16 @@ from lstm_jax.unroll import unroll as unroll
 from lstm_jax.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from lstm_jax.ensemble import Ensemble as Ensemble
     from lstm_jax.inference import Predictor as Predictor
     from lstm_jax.inference import load as load
+
+# What is imported only when it is used, and from where.
+_LATER = {"Ensemble": "ensemble", "Predictor": "inference", "load": "inference"}
 
 
 def __getattr__(name: str) -> Any:
     """What is imported only when it is used."""
-    if name not in ("Predictor", "load"):
+    if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from lstm_jax import inference
-
-    return getattr(inference, name)
+    return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)

@@ -5,6 +5,7 @@ functions take them as they are and work with ``scores``, which are ``[N, C]`` f
 classes, two or more.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -52,6 +53,22 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
     shifted = scores(logits).astype(np.float64)
     shifted = np.exp(shifted - shifted.max(axis=1, keepdims=True))
     return shifted / shifted.sum(axis=1, keepdims=True)
+
+
+def averaged(several: Sequence[np.ndarray]) -> np.ndarray:
+    """Logits of the mean of the probabilities of several ``[N, K]``, K by itself each.
+
+    Returns:
+      Float64 ``[N, 1]`` of two classes, else ``[N, C]``. Finite also where the
+      probabilities are 0 or 1 to rounding.
+
+    >>> averaged([np.array([[0.0]]), np.array([[0.0, np.log(3)]])]).round(4).tolist()
+    [[0.5108]]
+    """
+    wide = np.stack([scores(logits).astype(np.float64) for logits in several])
+    logs = wide - np.logaddexp.reduce(wide, axis=-1, keepdims=True)
+    mean = np.logaddexp.reduce(logs, axis=0) - np.log(len(several))
+    return mean[:, 1:] - mean[:, :1] if mean.shape[1] == 2 else mean
 
 
 def predicted(logits: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ def test_every_function_that_the_package_exports_is_on_the_page():
     public = {name for name in vars(lstm_jax) if not name.startswith("_")}
     exported = {name for name in public if callable(getattr(lstm_jax, name))}
     assert exported - {"Any"} <= shown
-    assert {"lstm", "unroll", "Predictor", "load"} <= shown
+    assert {"lstm", "unroll", "Predictor", "Ensemble", "load"} <= shown
     assert {"trace", "from_torch", "LSTM", "RecurrentCell"} <= shown
 
 

@@ -17,7 +17,7 @@ MODELS = BASE | CORE | {"models", "data"}
 TRAINING = MODELS | {"measures", "one_behind", "training"}
 ASK = BASE | {"data", "measures", "one_behind", "loaded"}
 MAY_IMPORT = {
-    "__init__": BASE | CORE | {"inference"},
+    "__init__": BASE | CORE | {"inference", "ensemble"},
     "version": set(),
     "errors": set(),
     "checks": {"errors"},
@@ -49,6 +49,7 @@ MAY_IMPORT = {
     "trained": TRAINING | {"loaded", "programs"},
     "generation": TRAINING,
     "inference": ASK | {"exported", "trained"},
+    "ensemble": {"measures", "errors", "inference"},
     "explain": ASK | {"inference", "explanations"},
     "serve": ASK | {"inference", "explain", "explanations", "serve"},
     "export": MODELS | {"loaded", "programs", "exported", "trained"},
@@ -58,8 +59,16 @@ MAY_IMPORT = {
     "report": TRAINING | {"loaded", "explain_run", "explanations", "plots", "report"},
     "__main__": {"cli"},
     "cli": TRAINING
-    | {"host", "inference", "trained", "export", "evaluation", "export_onnx"}
-    | {"explain", "explanations", "generation", "report", "serve", "cli"},
+    | {
+        "host",
+        "inference",
+        "ensemble",
+        "trained",
+        "export",
+        "evaluation",
+        "export_onnx",
+    }
+    | {"explain", "explanations", "evaluation", "generation", "report", "serve", "cli"},
 }
 CORE_NEVER = {"flax", "optax", "orbax", "tensorflow_datasets", "tokenizers"}
 ONLY_IN_TRAIN = f"{PACKAGE}.training.loop"

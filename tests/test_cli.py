@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from trained import TEXTS, make_trained
 
-from lstm_jax import load
+from lstm_jax import Ensemble, load
 from lstm_jax.cli import model as cli_model
 from lstm_jax.cli.main import main
 from lstm_jax.cli.marks import printable
@@ -90,6 +90,27 @@ def test_csv_can_be_read_again(run, model, expected):
     column = f"p({load(model).label_names[1]})"
     found = [float(row[column]) for row in rows[: len(TEXTS)]]
     np.testing.assert_allclose(found, expected[:, 1], atol=1e-6)
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+def test_several_models_are_averaged(command, run, one_model, tmp_path):
+    other = str(tmp_path / "other.zip")
+    settings = {"model.cell": "rnn", "model.bidirectional": False}
+    export_model(make_trained(**settings, **{"data.vocab_size": 12}), Path(other))
+    both = Ensemble([load(one_model), load(other)])
+    flags = ["--model", one_model, "--model", other, "--format", "json"]
+    if command == "predict":
+        _, out, _ = run(command, *flags, *TEXTS)
+        rows = [json.loads(line)["probabilities"]["good"] for line in out.splitlines()]
+        np.testing.assert_allclose(rows, both.probabilities(TEXTS)[:, 1], atol=1e-6)
+    else:
+        path = tmp_path / "labelled.csv"
+        with path.open("w", newline="") as file:
+            rows = [("text", "label"), *((text, "good") for text in TEXTS)]
+            csv.writer(file).writerows(rows)
+        _, out, _ = run(command, *flags, "--data", path)
+        loss = -np.log(both.probabilities(TEXTS)[:, 1]).mean()
+        assert json.loads(out)["loss"] == pytest.approx(loss, abs=1e-6)
 
 
 def test_text_is_a_line_each_that_steers_no_terminal(run, model):
@@ -254,6 +275,14 @@ MISTAKES = {
         "one of the arguments --workdir --model is",
     ),
     "both": (["predict", "--workdir", "a", "--model", "b", "x"], "not allowed with"),
+    "several to explain": (
+        ["explain", "--model", "a.zip", "--model", "b.zip", "x"],
+        "explain: expected one model, got 2; predict and evaluate take several",
+    ),
+    "several to serve": (
+        ["serve", "--workdir", "a", "--workdir", "b", "--port", "0"],
+        "serve: expected one model, got 2",
+    ),
     "no such folder": (["predict", "--workdir", "nowhere", "x"], "got no config.json"),
     "no such file": (["predict", "--model", "nowhere.zip", "x"], "nowhere.zip"),
     "texts and a file": (

@@ -321,6 +321,7 @@ def test_a_predictor_is_loaded_where_it_is_first_used():
     import lstm_jax
 
     assert lstm_jax.Predictor is Predictor
+    assert lstm_jax.Ensemble.__module__ == "lstm_jax.ensemble"
     assert {"unroll", "lstm"} <= set(dir(lstm_jax))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         lstm_jax.nothing  # noqa: B018

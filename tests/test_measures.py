@@ -51,6 +51,22 @@ def test_confusion(logits, labels):
     np.testing.assert_array_equal(measures.confusion(labels, said, size), expected)
 
 
+@every_split
+def test_logits_of_mean_probabilities(logits, labels):
+    others = logits[::-1] * 3
+    mean = (measures.probabilities(logits) + measures.probabilities(others)) / 2
+    found = measures.probabilities(measures.averaged([logits, others]))
+    np.testing.assert_allclose(found, mean, rtol=1e-12)
+
+
+def test_one_logit_and_two_are_averaged_and_sure_models_stay_finite():
+    one, two = np.array([[2.0], [-900.0]]), np.array([[0.5, 1.0], [0.0, -800.0]])
+    found = measures.averaged([one, two])
+    mean = (1 / (1 + np.exp(-2.0)) + 1 / (1 + np.exp(-0.5))) / 2
+    expected = [[np.log(mean / (1 - mean))], [-800 - np.log(2)]]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
 def test_a_logit_of_zero_is_class_zero_as_in_training():
     assert measures.predicted(np.zeros((1, 1))).tolist() == [0]
 

@@ -6,7 +6,7 @@ import json
 import numpy as np
 
 from lstm_jax.cli.marks import printable
-from lstm_jax.cli.model import judge, load_predictor
+from lstm_jax.cli.model import judge, load_predictors
 from lstm_jax.data.files import read_table
 from lstm_jax.data.labels import number_labels
 from lstm_jax.evaluation import Evaluation, evaluate, to_json
@@ -17,7 +17,7 @@ def run(options: argparse.Namespace) -> None:
     text, label = options.text_column, options.label_column
     columns = {"--text-column": text, "--label-column": label}
     table = read_table("--data", options.data, columns, label)
-    predictor = load_predictor(options)
+    predictor = load_predictors(options)
     names = predictor.label_names
     labels = number_labels(
         table.columns[label], names, where=options.data, lines=table.lines

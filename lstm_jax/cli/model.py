@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from tqdm import tqdm
 
+from lstm_jax.ensemble import Ensemble
+from lstm_jax.errors import UserError
 from lstm_jax.inference import Predictor
 from lstm_jax.paths import expand
 
@@ -19,14 +21,34 @@ _FEWEST_FOR_BAR = 512
 
 
 def load_predictor(options: argparse.Namespace) -> Predictor:
-    """Load what ``--workdir`` or ``--model`` names."""
+    """Load what ``--workdir`` or ``--model`` names.
+
+    Raises:
+      UserError: they name several models.
+    """
+    names = options.model or options.workdir
+    if len(names) > 1:
+        raise UserError(
+            f"{options.command}: expected one model, got {len(names)}; "
+            "predict and evaluate take several, and average them"
+        )
+    return _load(options)[0]
+
+
+def load_predictors(options: argparse.Namespace) -> Predictor | Ensemble:
+    """Load what they name, once or several times."""
+    found = _load(options)
+    return found[0] if len(found) == 1 else Ensemble(found)
+
+
+def _load(options: argparse.Namespace) -> list[Predictor]:
     if options.model:
-        return Predictor.from_file(expand(options.model, "--model"))
-    return Predictor.from_workdir(expand(options.workdir, "--workdir"))
+        return [Predictor.from_file(expand(x, "--model")) for x in options.model]
+    return [Predictor.from_workdir(expand(x, "--workdir")) for x in options.workdir]
 
 
 def judge(
-    predictor: Predictor, texts: list[str]
+    predictor: Predictor | Ensemble, texts: list[str]
 ) -> Iterator[tuple[list[str], np.ndarray]]:
     """Give texts and their logits, in order, part by part; a bar on stderr."""
     parts = [texts[n : n + _PART] for n in range(0, len(texts), _PART)]

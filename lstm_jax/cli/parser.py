@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 from lstm_jax.version import __version__
 
 _MODEL = "--workdir runs/lstm"
+_AVERAGED = "; of several, each with its flag, the probabilities are averaged"
 
 
 class Parser(argparse.ArgumentParser):
@@ -49,11 +50,15 @@ def _command(commands: Any, name: str, what: str, example: str) -> Parser:
     )
 
 
-def _add_model(parser: Parser) -> None:
-    """Where the model is."""
+def _add_model(parser: Parser, several: str = "") -> None:
+    """Where the model is; ``several`` says what becomes of more than one."""
     model = parser.add_mutually_exclusive_group(required=True)
-    model.add_argument("--workdir", metavar="DIR", help="the folder of a run")
-    model.add_argument("--model", metavar="FILE", help="what lstm-jax export wrote")
+    what = {"--workdir": "the folder of a run", "--model": "what lstm-jax export wrote"}
+    for flag, metavar in (("--workdir", "DIR"), ("--model", "FILE")):
+        # Also where one is used: of two, none should be passed over in silence.
+        model.add_argument(
+            flag, metavar=metavar, action="append", help=what[flag] + several
+        )
 
 
 def _add_workdir(parser: Parser) -> None:
@@ -65,7 +70,7 @@ def _add_workdir(parser: Parser) -> None:
 def _predict(commands: Any) -> None:
     example = f"{_MODEL} --file reviews.csv --format csv > judged.csv"
     parser = _command(commands, "predict", "classify texts", example)
-    _add_model(parser)
+    _add_model(parser, _AVERAGED)
     parser.add_argument(
         "texts", nargs="*", metavar="TEXT", help="without any: one a line from stdin"
     )
@@ -84,7 +89,7 @@ def _predict(commands: Any) -> None:
 def _evaluate(commands: Any) -> None:
     example = f"{_MODEL} --data reviews.tsv"
     parser = _command(commands, "evaluate", "judge a model by labelled texts", example)
-    _add_model(parser)
+    _add_model(parser, _AVERAGED)
     parser.add_argument(
         "--data", metavar="FILE", required=True, help=".csv, .tsv or .jsonl"
     )

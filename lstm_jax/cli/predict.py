@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lstm_jax.cli.marks import printable
-from lstm_jax.cli.model import judge, load_predictor
+from lstm_jax.cli.model import judge, load_predictors
 from lstm_jax.data.encoding import check_lines, open_stdin
 from lstm_jax.data.texts import read_lines, read_texts
 from lstm_jax.errors import UserError
@@ -35,7 +35,7 @@ class Judged(NamedTuple):
 def run(options: argparse.Namespace) -> None:
     """Print what is said of each text, in the order of the texts."""
     texts = _read(options)
-    predictor = load_predictor(options)
+    predictor = load_predictors(options)
     write = _WRITERS[options.format](predictor.label_names)
     for part, logits in judge(predictor, texts):
         for text, chances in zip(part, probabilities(logits), strict=True):
