@@ -8,7 +8,8 @@ first (``--config.model.pretrained=FOLDER`` names another), puts a classifier on
 and lets the layers move from the top down (Howard & Ruder, 2018).  Each review is also
 learned with its words shifted the way that hurts most (Miyato et al., 2017).
 
-93.46 % on test (mean of two seeds), in 28 minutes of two cores after the language model.
+93.46 % on test (mean of two seeds), in 28 minutes of two cores after the language
+model.
 """
 
 from ml_collections import ConfigDict

@@ -3,9 +3,9 @@
     python train.py --config configs/lm.py
 
 Reads the train reviews, but those held out for validation, and the 50,000 unlabelled
-ones; no text of the test split.  Its perplexity on the validation reviews was 72.5 after
-the six epochs (``results/language_models``), which take 2.8 hours of two cores at 12,000
-words a second.
+ones; no text of the test split.  Its perplexity on the validation reviews was 72.5
+after the six epochs (``results/language_models``), which take 2.8 hours of two cores at
+12,000 words a second.
 """
 
 from ml_collections import ConfigDict
