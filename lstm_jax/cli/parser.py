@@ -53,12 +53,13 @@ def _command(commands: Any, name: str, what: str, example: str) -> Parser:
 def _add_model(parser: Parser, several: str = "") -> None:
     """Where the model is; ``several`` says what becomes of more than one."""
     model = parser.add_mutually_exclusive_group(required=True)
-    what = {"--workdir": "the folder of a run", "--model": "what lstm-jax export wrote"}
-    for flag, metavar in (("--workdir", "DIR"), ("--model", "FILE")):
+    flags = {
+        "--workdir": ("DIR", "the folder of a run"),
+        "--model": ("FILE", "what lstm-jax export wrote"),
+    }
+    for flag, (metavar, what) in flags.items():
         # Also where one is used: of two, none should be passed over in silence.
-        model.add_argument(
-            flag, metavar=metavar, action="append", help=what[flag] + several
-        )
+        model.add_argument(flag, metavar=metavar, action="append", help=what + several)
 
 
 def _add_workdir(parser: Parser) -> None:
