@@ -11,7 +11,7 @@ And from the last word to the first (``benchmarks/subsets.py`` averages both):
         --config.model.pretrained=runs/lm_large_backward \
         --workdir runs/finetune_large_backward
 
-For a GPU.  Reads the first 800 words of a review.
+For a GPU.
 """
 
 from ml_collections import ConfigDict
@@ -24,15 +24,14 @@ def get_config() -> ConfigDict:
     config = finetune.get_config()
     config.name = "finetune_large"
     config.data.vocab_size = 40_000
-    config.data.max_length = 800
-    config.data.num_buckets = 6
+    config.data.max_length = 1000
     config.model.pretrained = "runs/lm_large"
     config.model.embedding_size = 384
     config.model.hidden_size = 1280
     config.model.num_layers = 2
     config.model.layer_dropout_rate = 0.2
     config.optim.learning_rate = 3e-3
-    config.train.epochs = 3
+    config.train.epochs = 4
     config.train.batch_size = 128
     config.train.eval_batch_size = 128
     config.train.checkpoint_every_steps = 0

@@ -67,6 +67,14 @@ class Loop(NamedTuple):
         half = jnp.finfo(self.dtype).bits < 32
         return jnp.float32 if half and _is_cpu() else self.dtype
 
+    @property
+    def is_narrow(self) -> bool:
+        """Whether the buffer holds bfloat16: half of what the loops move.
+
+        Not on a CPU, for the reason above.
+        """
+        return jnp.finfo(self.dtype).bits < 32 and not _is_cpu()
+
 
 class Weights(NamedTuple):
     """What a loop reads at each step."""
@@ -97,7 +105,15 @@ def fused(
     xs = xs if mask is None else keep(mask, xs, 0)
     if _is_better_inside(cell, params, xs):
         return _stay_inside(loop, params, carry, xs, mask, h_mask)
-    return hoist(run_loop, loop, params, carry, xs, mask, h_mask)
+    return hoist(_run, loop, params, carry, xs, mask, h_mask)
+
+
+def _run(
+    loop: Loop, weights: Weights, carry: Carry, vs: Array, mask: Array | None
+) -> tuple[Carry, Array]:
+    """``run_loop`` over a buffer of the dtype that is quick to move."""
+    vs = vs.astype(loop.dtype) if loop.is_narrow else vs
+    return run_loop(loop, weights, carry, vs, mask)
 
 
 def _is_better_inside(cell: Cell, params: Params, xs: Array) -> bool:
@@ -157,7 +173,7 @@ def _hoist_and_keep(
 
     def run(params: Params, carry: Carry, xs: Any, h_mask: Any) -> tuple[Carry, Array]:
         """What is differentiated."""
-        return hoist(run_loop, loop, params, carry, xs, mask, h_mask)
+        return hoist(_run, loop, params, carry, xs, mask, h_mask)
 
     return jax.vjp(run, params, carry, xs, h_mask)
 
@@ -218,10 +234,11 @@ def run_loop(
     loop: Loop, weights: Weights, carry: Carry, vs: Array, mask: Array | None
 ) -> tuple[Carry, Array]:
     """A ``Walk`` by XLA's loop.  A gradient may be taken again of its gradient."""
+    read = _rounded(loop, weights)
 
     def step(carry: Carry, inputs: tuple[Array, Array | None]) -> tuple[Carry, Array]:
         """One step."""
-        return _step(loop, weights, carry, *inputs)
+        return _step(loop, read, carry, *inputs)
 
     last, ys = _scan(loop, step, carry, (vs, mask))
     return last, ys.astype(loop.dtype)
@@ -230,8 +247,8 @@ def run_loop(
 def _step(
     loop: Loop, weights: Weights, carry: Carry, v: Array, real: Array | None
 ) -> tuple[Carry, Array]:
-    u = project(_read(loop, weights, carry), weights.w_hh, v.dtype)
-    gates = loop.cell.gates(weights.others, carry, v, u)
+    u = project(_read(loop, weights, carry), weights.w_hh, carry.h.dtype)
+    gates = loop.cell.gates(weights.others, carry, v.astype(u.dtype), u)
     new = loop.cell.update(weights.others, carry, gates)
     return _hold(loop, real, new, carry)
 
@@ -240,15 +257,17 @@ def _run_and_keep(
     loop: Loop, weights: Weights, carry: Carry, vs: Array, mask: Array | None
 ) -> tuple[tuple[Carry, Array], Any]:
     """The same, and what the gradient needs."""
+    read = _rounded(loop, weights)
 
     def step(state: Any, inputs: tuple[Array, Array | None]) -> tuple[Any, Any]:
         """One step; its factors take the place of its v."""
         (carry, buffer), (t, real) = state, inputs
-        u = project(_read(loop, weights, carry), weights.w_hh, buffer.dtype)
-        new, factors, kept = loop.adjoint.keep(weights.others, carry, _at(buffer, t), u)
+        u = project(_read(loop, read, carry), read.w_hh, carry.h.dtype)
+        v = _at(buffer, t).astype(u.dtype)
+        new, factors, kept = loop.adjoint.keep(read.others, carry, v, u)
         new, y = _hold(loop, real, new, carry)
         buffer = buffer if factors is None else _put(buffer, t, factors)
-        return (new, buffer), (y, kept)
+        return (new, buffer), (y, _narrowed(loop, kept))
 
     state, inputs = (carry, vs), (jnp.arange(len(vs)), mask)
     (last, factors), (ys, kept) = _scan(loop, step, state, inputs)
@@ -260,7 +279,7 @@ def _gradient(loop: Loop, residuals: Any, cotangents: tuple[Carry, Array]) -> tu
     """From the cotangents of the last carry and ys to those of what went in."""
     weights, h, ys, factors, kept, mask = residuals
     d_last, d_ys = cotangents
-    w_back = weights.w_hh.T
+    w_back = _rounded(loop, weights).w_hh.T
 
     def step(state: Any, inputs: Any) -> tuple[Any, Any]:
         """One step back; the gradient of its v takes the place of its factors.
@@ -271,11 +290,11 @@ def _gradient(loop: Loop, residuals: Any, cotangents: tuple[Carry, Array]) -> tu
         """
         (d_carry, buffer), (t, kept, real, d_y) = state, inputs
         d_new, d_held = _release(real, d_carry, d_y)
-        factors = _at(buffer, t)
+        factors, kept = _at(buffer, t).astype(h.dtype), _widened(loop, kept, h.dtype)
         d_before, d_v, d_u = loop.adjoint.back(weights.others, factors, kept, d_new)
         d_both = d_v if d_u is None else d_u
         in_place = d_u is None and (d_both.dtype == loop.dtype or not _is_cpu())
-        d_h = project(d_both.astype(loop.dtype), w_back, d_both.dtype)
+        d_h = project(d_both.astype(loop.dtype), w_back, h.dtype)
         d_before = d_before._replace(h=d_before.h + _drop(d_h, weights.h_mask))
         d_before = _add_up(d_before, d_held)
         if in_place:
@@ -286,11 +305,12 @@ def _gradient(loop: Loop, residuals: Any, cotangents: tuple[Carry, Array]) -> tu
     back = loop._replace(reverse=not loop.reverse)
     (d_carry, buffer), outputs = _scan(back, step, (d_last, factors), inputs)
     d_vs, d_us, d_news = outputs
-    d_vs = buffer if d_vs is None else d_vs
+    d_vs = buffer if d_vs is None else d_vs.astype(buffer.dtype)
     d_us = d_vs if d_us is None else d_us
+    kept = _widened(loop, kept, h.dtype)
     d_weights = Weights(
         gradient_of_w_hh(loop, weights, (h, ys, mask), d_us),
-        loop.adjoint.others(weights.others, kept, d_news, d_vs),
+        loop.adjoint.others(weights.others, kept, d_news, d_vs.astype(h.dtype)),
         jax.tree.map(jnp.zeros_like, weights.h_mask),
     )
     return d_weights, d_carry, d_vs, None
@@ -311,7 +331,7 @@ def gradient_of_w_hh(
       d_us: ``[T, B, G]``.
     """
     hs = _drop(_before(loop, *read), weights.h_mask).astype(loop.dtype)
-    d_w_hh = sum_of_products(hs, d_us.astype(loop.dtype), d_us.dtype)
+    d_w_hh = sum_of_products(hs, d_us.astype(loop.dtype), read[0].dtype)
     return d_w_hh.astype(weights.w_hh.dtype)
 
 
@@ -354,7 +374,28 @@ def _at(buffer: Array, t: Array) -> Array:
 
 
 def _put(buffer: Array, t: Array, value: Array) -> Array:
-    return buffer.at[t].set(value, mode="promise_in_bounds")
+    return buffer.at[t].set(value.astype(buffer.dtype), mode="promise_in_bounds")
+
+
+def _narrowed(loop: Loop, kept: Any) -> Any:
+    """What a handwritten gradient keeps, as the buffer holds its factors.
+
+    One by autodiff keeps what the step read, which has to stay what it was.
+    """
+    if not loop.is_narrow or loop.cell.adjoint is None:
+        return kept
+    return jax.tree.map(lambda k: k.astype(loop.dtype), kept)
+
+
+def _widened(loop: Loop, kept: Any, dtype: DTypeLike) -> Any:
+    if not loop.is_narrow or loop.cell.adjoint is None:
+        return kept
+    return jax.tree.map(lambda k: k.astype(dtype), kept)
+
+
+def _rounded(loop: Loop, weights: Weights) -> Weights:
+    """Before the loop: XLA for a GPU would round them again in each iteration."""
+    return weights._replace(w_hh=weights.w_hh.astype(loop.dtype))
 
 
 def _read(loop: Loop, weights: Weights, carry: Carry) -> Array:

@@ -99,13 +99,13 @@ def traced_anew(function, *inputs):
     return jax.make_jaxpr(lambda *inputs: function(*inputs))(*inputs).jaxpr
 
 
-def gradient(dtype):
-    """The gradient of a run of an LSTM with products in ``dtype``, and its inputs."""
-    cell = CELLS["lstm"](HIDDEN)
+def gradient(dtype, name="lstm", implementation="fused"):
+    """The gradient of a run of a cell with products in ``dtype``, and its inputs."""
+    cell = CELLS[name](HIDDEN)
     params, xs = one_step(cell)[0], random(1, *SHAPE).astype(dtype)
 
     def loss(params, xs):
-        ys = unroll(cell, params, xs, implementation="fused")[1]
+        ys = unroll(cell, params, xs, implementation=implementation)[1]
         return (ys.astype(jnp.float32) ** 2).sum()
 
     return jax.grad(loss, argnums=(0, 1)), (params, xs)
@@ -140,6 +140,36 @@ def test_gradients_take_the_place_of_factors_where_nothing_is_copied(
     stacked = scan.outvars[scan.params["num_carry"] :]
     assert [v.aval.shape for v in carried].count(gates) == in_place
     assert [v.aval.shape for v in stacked].count(gates) == 1 - in_place
+
+
+def errors(got, expected):
+    return [
+        np.linalg.norm(np.asarray(a, np.float32) - b) / np.linalg.norm(b)
+        for a, b in zip(*map(jax.tree.leaves, (got, expected)), strict=True)
+    ]
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_a_gpu_moves_bfloat16(name, monkeypatch):
+    """Half of the bytes of float32, between loops that are as long as those take."""
+    function, (params, xs) = gradient("bfloat16", name)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    *_, scan = jaxprs.named(traced_anew(function, params, xs), "scan")
+    gates = (*SHAPE[:2], params["w_ih"].shape[1])
+    stored = [str(v.aval.dtype) for v in scan.invars if v.aval.shape == gates]
+    assert stored and set(stored) == {"bfloat16"}
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_moving_bfloat16_costs_no_more_than_its_products(name, monkeypatch):
+    plain, inputs = gradient("float32", name, "scan")
+    function, narrow = gradient("bfloat16", name)
+    expected, usual = plain(*inputs), function(*narrow)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    got = jax.jit(lambda *inputs: function(*inputs))(*narrow)
+    pairs = zip(errors(got, expected), errors(usual, expected), strict=True)
+    for error, other in pairs:
+        assert 0 < error < 2 * other + 0.005
 
 
 def test_loops_write_no_bfloat16(dtype="bfloat16"):
