@@ -3,7 +3,8 @@
     python benchmarks/results_table.py
 
 ``results/imdb/*.json`` are ``summary.json`` files, one a run, as are those of language
-models; ``baselines.json`` is what ``benchmarks/baselines.py`` wrote.
+models; what is averaged comes from ``subsets.json``, which ``benchmarks/subsets.py``
+wrote, and ``baselines.json`` is what ``benchmarks/baselines.py`` did.
 """
 
 import json
@@ -19,6 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 _PRETRAINED = {
     "finetune": "lm-seed0",
     "finetune_backward": "lm_backward-seed0",
+    "finetune_large": "lm_large-seed0",
+    "finetune_large_backward": "lm_large_backward-seed0",
     "lstm_best": "lm_labelled-seed0",
     "lstm_ngram": "lm_labelled-seed0",
 }
@@ -36,6 +39,7 @@ def tables() -> dict[str, str]:
 def make_table() -> str:
     """The table, networks first."""
     rows = [_network_row(name, runs) for name, runs in sorted(_runs().items())]
+    rows += [_averaged_row(names, runs) for names, runs in _averaged().items()]
     rows += [_baseline_row(name, b) for name, b in _baselines().items()]
     return HEADER + "".join(rows)
 
@@ -43,8 +47,18 @@ def make_table() -> str:
 def _runs() -> dict[str, list[dict[str, Any]]]:
     runs = defaultdict(list)
     for path in sorted((ROOT / "results" / "imdb").glob("*.json")):
-        summary = json.loads(path.read_text())
-        runs[summary["config_name"]].append(summary)
+        runs[path.stem.rsplit("-seed", 1)[0]].append(json.loads(path.read_text()))
+    return runs
+
+
+def _averaged() -> dict[tuple[str, ...], list[dict[str, Any]]]:
+    """Scores of the runs that were averaged, by their configs."""
+    runs = defaultdict(list)
+    for title, record in _read("subsets.json").items():
+        names = tuple(name.rsplit("-seed", 1)[0] for name in title.split(" + "))
+        if len(names) > 1:
+            val = {"accuracy": record["val"]}
+            runs[names].append({"test": record["test"]["all"], "val": val})
     return runs
 
 
@@ -62,7 +76,8 @@ def _network_row(name: str, runs: list[dict[str, Any]]) -> str:
     if name in _PRETRAINED:
         before = _read(f"language_models/{_PRETRAINED[name]}.json")
         minutes += before["seconds"]["total"] / 60
-        title = f"`configs/{before['config_name']}.py`, then {title}"
+        first = _PRETRAINED[name].rsplit("-seed", 1)[0]
+        title = f"`configs/{first}.py`, then {title}"
     cells = [
         title,
         f"**{_spread(runs, 'test')}**",
@@ -72,6 +87,12 @@ def _network_row(name: str, runs: list[dict[str, Any]]) -> str:
         f"{runs[0]['num_parameters']:,}",
     ]
     return f"| {' | '.join(cells)} |\n"
+
+
+def _averaged_row(names: tuple[str, ...], runs: list[dict[str, Any]]) -> str:
+    title = " and ".join(f"`{name}`" for name in names)
+    scores = f"**{_spread(runs, 'test')}** | {_spread(runs, 'val')}"
+    return f"| mean of {title} | {scores} | {_seeds(runs)} | | |\n"
 
 
 def _baseline_row(name: str, scores: dict[str, Any]) -> str:

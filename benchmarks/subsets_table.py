@@ -19,17 +19,17 @@ def tables() -> dict[str, str]:
 
 
 def make_table(records: dict[str, Any]) -> str:
-    """A row a part, a column a run."""
-    first = next(iter(records.values()))
+    """A row a run, a column a part."""
+    parts = next(iter(records.values()))["test"]
+    counted = [f"{part} ({found['count']:,})" for part, found in parts.items()]
     lines = [
-        f"| test reviews | how many | {' | '.join(records)} |",
-        "|---" * (len(records) + 2) + "|",
+        f"| test reviews | {' | '.join(counted)} | {_AGAINST} |",
+        "|---" * (len(parts) + 2) + "|",
     ]
-    for part, found in first["test"].items():
-        cells = [f"{r['test'][part]['accuracy']:.2%}" for r in records.values()]
-        lines.append(f"| {part} | {found['count']:,} | {' | '.join(cells)} |")
-    against = [_against(record["against_baseline"]) for record in records.values()]
-    lines.append(f"| {_AGAINST} | | {' | '.join(against)} |")
+    for title, record in records.items():
+        cells = [f"{found['accuracy']:.2%}" for found in record["test"].values()]
+        cells.append(_against(record["against_baseline"]))
+        lines.append(f"| {title} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -1,10 +1,10 @@
 """The language model of ``configs/lm.py``, large: for a GPU.
 
     python train.py --config configs/lm_large.py
-    python train.py --config configs/lm_large.py --config.model.backward=True \
-        --workdir runs/lm_large_backward
 
-Two layers of 1,280, the regularisers of AWD-LSTM.
+Two layers of 1,280, the regularisers of AWD-LSTM.  Its perplexity on the validation
+reviews was 61.3 (``results/language_models``), after eight minutes of an H100 that
+trained ``configs/lm_large_backward.py`` at the same time.
 """
 
 from ml_collections import ConfigDict

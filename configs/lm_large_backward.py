@@ -1,0 +1,16 @@
+"""The language model of ``configs/lm_large.py``, from the last word to the first.
+
+python train.py --config configs/lm_large_backward.py
+"""
+
+from ml_collections import ConfigDict
+
+from configs import lm_large
+
+
+def get_config() -> ConfigDict:
+    """The settings."""
+    config = lm_large.get_config()
+    config.name = "lm_large_backward"
+    config.model.backward = True
+    return config
