@@ -10,7 +10,8 @@ inside.
 
 One buffer ``[T, B, G]`` serves three times: the forward loop reads ``x @ w_ih`` of a
 step and writes the factors of its gradient in its place, the backward loop reads those
-and writes the gradient (with products in bfloat16 on a CPU: beside them).
+and writes the gradient.  With products in bfloat16 it is of bfloat16 too, but on a CPU,
+where the gradient is written beside it.
 
 The gradient is written by hand, for reverse mode only; ``scan`` has both modes.
 """
