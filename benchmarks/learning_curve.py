@@ -7,7 +7,7 @@ Trains ``configs/finetune.py``, which begins as a language model, and
 labelled train reviews.  Few labels get more epochs; the best is chosen on the
 validation reviews, which are labelled too and the same for all.  Each run has a folder
 below ``--workdir``, so that the same command goes on after it was stopped.  Writes
-``results/learning_curve.json`` and draws it.
+``results/learning_curve.json``, draws it, and writes README's table.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import readme_tables
 import rows
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -69,6 +70,7 @@ def main() -> None:
             row = measure(point, folder, arguments.pretrained, settings)
             rows.keep(OUTPUT, point.name, row)
     save(draw(list(rows.read(OUTPUT).values())), PICTURE)
+    readme_tables.write(tables())
 
 
 def measure(
@@ -97,6 +99,26 @@ def command(point: Point, folder: Path, pretrained: str) -> list[str]:
     if point.config == "finetune":
         words += [f"--config.model.pretrained={Path(pretrained).absolute()}"]
     return words
+
+
+def tables() -> dict[str, str]:
+    """By the name of their marks."""
+    return {"learning-curve": make_table(list(rows.read(OUTPUT).values()))}
+
+
+def make_table(points: list[dict[str, Any]]) -> str:
+    """A row for each number of labels; means where there are seeds."""
+    lines = [
+        f"| labelled reviews | {' | '.join(label for *_, label in STYLES.values())} |",
+        "|---" * (len(STYLES) + 1) + "|",
+    ]
+    for count in sorted({row["num_labelled"] for row in points}):
+        found = [
+            [row for row in points if row["config"] == config] for config in STYLES
+        ]
+        cells = [f"{_mean(some, count):.2f}%" for some in found]
+        lines.append(f"| {count:,} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def draw(points: list[dict[str, Any]]) -> Figure:

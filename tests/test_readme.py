@@ -23,7 +23,11 @@ def published_table():
 
 
 @pytest.mark.parametrize(
-    "name", ["results_table", "published_table", "speed_table", "subsets_table"]
+    "name",
+    [
+        *("results_table", "published_table", "speed_table", "subsets_table"),
+        "learning_curve",
+    ],
 )
 def test_the_tables_in_the_readme_are_those_of_the_results(name):
     text = (ROOT / "README.md").read_text(encoding="utf-8")

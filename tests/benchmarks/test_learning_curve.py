@@ -77,6 +77,22 @@ def test_a_row_joins_those_of_other_seeds(monkeypatch, tmp_path):
     assert found == {WORDS.name: {"c": 3}, TUNED.name: {"b": 2}}
 
 
+def test_the_table_has_the_means_over_seeds():
+    points = [
+        {"config": config, "num_labelled": count, "test_accuracy": score}
+        for config, count, score in (
+            *(("finetune", 1000, 0.8), ("finetune", 1000, 0.9)),
+            *(("lstm_words", 1000, 0.7), ("lstm_words", 100, 0.55)),
+            ("finetune", 100, 0.65),
+        )
+    ]
+    assert learning_curve.make_table(points).splitlines()[1:] == [
+        "|---|---|---|",
+        "| 100 | 65.00% | 55.00% |",
+        "| 1,000 | 85.00% | 70.00% |",
+    ]
+
+
 def test_the_picture_has_the_means_over_seeds(tmp_path):
     rows = [
         {"config": config, "num_labelled": count, "test_accuracy": accuracy}
