@@ -169,7 +169,7 @@ def test_moving_bfloat16_costs_no_more_than_its_products(name, monkeypatch):
     got = jax.jit(lambda *inputs: function(*inputs))(*narrow)
     pairs = zip(errors(got, expected), errors(usual, expected), strict=True)
     for error, other in pairs:
-        assert 0 < error < 1.5 * other + 0.007
+        assert 0 < error < 2 * other + 0.01
 
 
 def test_loops_write_no_bfloat16(dtype="bfloat16"):
