@@ -268,7 +268,7 @@ def _run_and_keep(
         new, factors, kept = loop.adjoint.keep(read.others, carry, v, u)
         new, y = _hold(loop, real, new, carry)
         buffer = buffer if factors is None else _put(buffer, t, factors)
-        return (new, buffer), (y, _narrowed(loop, kept))
+        return (new, buffer), (y, _kept_as(loop, kept, loop.dtype))
 
     state, inputs = (carry, vs), (jnp.arange(len(vs)), mask)
     (last, factors), (ys, kept) = _scan(loop, step, state, inputs)
@@ -291,7 +291,7 @@ def _gradient(loop: Loop, residuals: Any, cotangents: tuple[Carry, Array]) -> tu
         """
         (d_carry, buffer), (t, kept, real, d_y) = state, inputs
         d_new, d_held = _release(real, d_carry, d_y)
-        factors, kept = _at(buffer, t).astype(h.dtype), _widened(loop, kept, h.dtype)
+        factors, kept = _at(buffer, t).astype(h.dtype), _kept_as(loop, kept, h.dtype)
         d_before, d_v, d_u = loop.adjoint.back(weights.others, factors, kept, d_new)
         d_both = d_v if d_u is None else d_u
         in_place = d_u is None and (d_both.dtype == loop.dtype or not _is_cpu())
@@ -308,7 +308,7 @@ def _gradient(loop: Loop, residuals: Any, cotangents: tuple[Carry, Array]) -> tu
     d_vs, d_us, d_news = outputs
     d_vs = buffer if d_vs is None else d_vs.astype(buffer.dtype)
     d_us = d_vs if d_us is None else d_us
-    kept = _widened(loop, kept, h.dtype)
+    kept = _kept_as(loop, kept, h.dtype)
     d_weights = Weights(
         gradient_of_w_hh(loop, weights, (h, ys, mask), d_us),
         loop.adjoint.others(weights.others, kept, d_news, d_vs.astype(h.dtype)),
@@ -378,17 +378,11 @@ def _put(buffer: Array, t: Array, value: Array) -> Array:
     return buffer.at[t].set(value.astype(buffer.dtype), mode="promise_in_bounds")
 
 
-def _narrowed(loop: Loop, kept: Any) -> Any:
-    """What a handwritten gradient keeps, as the buffer holds its factors.
+def _kept_as(loop: Loop, kept: Any, dtype: DTypeLike) -> Any:
+    """What a handwritten gradient keeps: narrow as the buffer between the loops.
 
     One by autodiff keeps what the step read, which has to stay what it was.
     """
-    if not loop.is_narrow or loop.cell.adjoint is None:
-        return kept
-    return jax.tree.map(lambda k: k.astype(loop.dtype), kept)
-
-
-def _widened(loop: Loop, kept: Any, dtype: DTypeLike) -> Any:
     if not loop.is_narrow or loop.cell.adjoint is None:
         return kept
     return jax.tree.map(lambda k: k.astype(dtype), kept)
