@@ -23,12 +23,9 @@ def get_config() -> ConfigDict:
     config.model.embedding_size = 384
     config.model.hidden_size = 1280
     config.model.num_layers = 2
-    config.model.embedding_dropout_rate = 0.4
-    config.model.layer_dropout_rate = 0.3
-    config.model.head_dropout_rate = 0.4
+    config.model.layer_dropout_rate = 0.2
     config.optim.learning_rate = 3e-3
-    config.optim.ema_decay = 0.98
-    config.train.epochs = 2
+    config.train.epochs = 4
     config.train.batch_size = 128
     config.train.eval_batch_size = 128
     config.train.checkpoint_every_steps = 0

@@ -20,14 +20,14 @@ def get_config() -> ConfigDict:
     config.model.embedding_size = 384
     config.model.hidden_size = 1280
     config.model.num_layers = 2
-    config.model.embedding_dropout_rate = 0.2
-    config.model.layer_dropout_rate = 0.3
-    config.model.head_dropout_rate = 0.25
-    config.language_model.weight_dropout_rate = 0.3
+    config.model.embedding_dropout_rate = 0.15
+    config.model.layer_dropout_rate = 0.2
+    config.model.head_dropout_rate = 0.15
+    config.language_model.weight_dropout_rate = 0.2
     config.language_model.num_sampled = 4096
     config.optim.learning_rate = 2e-3
     config.train.batch_size = 256
     config.train.eval_batch_size = 256
-    config.train.epochs = 20
+    config.train.epochs = 18
     config.train.checkpoint_every_steps = 0
     return config
