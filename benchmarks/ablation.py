@@ -8,6 +8,7 @@ stopped.  Writes ``results/ablation.json`` and README's table.
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=VARIANTS, choices=list(VARIANTS))
     arguments, settings = parser.parse_known_args()
     for name in arguments.only:
-        folder = arguments.workdir / str(list(VARIANTS).index(name))
+        folder = arguments.workdir / "-".join(re.findall(r"\w+", name))
         row = measure(name, folder, arguments.pretrained, settings)
         rows.keep(OUTPUT, name, row)
     readme_tables.write(tables())

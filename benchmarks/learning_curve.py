@@ -116,9 +116,15 @@ def make_table(points: list[dict[str, Any]]) -> str:
         found = [
             [row for row in points if row["config"] == config] for config in STYLES
         ]
-        cells = [f"{_mean(some, count):.2f}%" for some in found]
+        cells = [_cell(some, count) for some in found]
         lines.append(f"| {count:,} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _cell(points: list[dict[str, Any]], count: int) -> str:
+    """Blank where nothing was run."""
+    known = any(row["num_labelled"] == count for row in points)
+    return f"{_mean(points, count):.2f}%" if known else ""
 
 
 def draw(points: list[dict[str, Any]]) -> Figure:

@@ -12,9 +12,14 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def train_once(command: list[str], folder: Path) -> dict[str, Any]:
-    """Train, go on, or leave it as it is; the summary."""
-    if not (folder / "summary.json").exists():
-        subprocess.run(command, cwd=ROOT, check=True)
+    """Train, go on, or leave it as it is; the summary.
+
+    Raises:
+      SystemExit: the run failed, or the folder is of other settings; it said why.
+    """
+    # Asked of a finished run too: it returns at once where the settings are the same.
+    if code := subprocess.run(command, cwd=ROOT).returncode:
+        raise SystemExit(code)
     return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
 
 

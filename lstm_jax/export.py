@@ -27,8 +27,8 @@ def export_model(trained: Trained, path: Path) -> None:
     Raises:
       UserError: the file cannot be written.
     """
-    # The plain scan runs wherever JAX does, and over any length.
-    plain = trained.module.clone(implementation="scan", unroll=1)
+    # The plain scan runs wherever JAX does, and over any length, uncut.
+    plain = trained.module.clone(implementation="scan", unroll=1, chunk_size=0)
     programs, loaded = make_programs(plain), trained.loaded()
     serialized = {
         name: _serialize(getattr(programs, name), shapes)

@@ -77,7 +77,7 @@ def export_onnx(trained: Trained, path: Path) -> None:
 
 def _logits(trained: Trained) -> Callable[..., Array]:
     """The logits as a function of a batch, in the plain scan."""
-    plain = trained.module.clone(implementation="scan", unroll=1)
+    plain = trained.module.clone(implementation="scan", unroll=1, chunk_size=0)
     params = jax.tree.map(jnp.asarray, trained.params)
     return lambda *inputs: jnp.asarray(plain.apply({"params": params}, *inputs))
 

@@ -29,11 +29,12 @@ KINDS = {
         "model.num_logits": 0,
         "data.max_length": 16,
     },
-    "two layers in bfloat16, unrolled": {
+    "two layers in bfloat16, unrolled, in chunks": {
         "model.dtype": "bfloat16",
         "model.cell": "rnn",
         "model.num_layers": 2,
         "model.unroll": 2,
+        "model.chunk_size": 3,
         "model.bidirectional": False,
         "model.pooling": "attention",
     },

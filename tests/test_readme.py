@@ -36,6 +36,12 @@ def test_the_tables_in_the_readme_are_those_of_the_results(name):
     assert tables and insert(text, tables) == text, f"run python benchmarks/{name}.py"
 
 
+def test_a_table_without_a_place_is_told_in_a_line():
+    insert = importlib.import_module("readme_tables").insert
+    with pytest.raises(SystemExit, match="expected one <!-- new:begin -->"):
+        insert("no marks", {"new": "| a |\n"})
+
+
 def test_the_table_of_published_systems_has_every_run(published_table):
     rows = {
         line.split("`")[1].split("/")[1].removesuffix(".py"): line

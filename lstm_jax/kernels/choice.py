@@ -14,7 +14,8 @@ from lstm_jax.cells.base import Cell
 from lstm_jax.cells.lstm import is_lstm
 
 # The largest hidden sizes of which the Pallas kernel was measured to be faster than
-# XLA's loop: 32 in float32 (not 128), 128 in bfloat16 (with a batch of 512).
+# XLA's loop: 32 in float32 (at 128 it depends on the batch), 128 in bfloat16 (with a
+# batch of 512).
 _SMALL = {"float32": 32, "bfloat16": 128}
 # Compute capabilities of the GPUs that it was measured on.
 _MEASURED_GPUS = ("9.0",)
@@ -47,7 +48,7 @@ def choose_implementation(
     if not is_lstm(cell):
         return "fused", "the fastest of an LSTM; no other cell was measured on a GPU"
     if cell.output_size > _SMALL.get(jnp.dtype(dtype).name, 0):
-        return "fused", "its training step was the fastest, but of smaller LSTMs"
+        return "fused", "the fastest step in training, or nearly, but of smaller LSTMs"
     if why_not := _why_no_pallas():
         return "fused", why_not
     return "pallas", "all steps in one GPU program were the fastest of a small LSTM"

@@ -8,7 +8,7 @@ from lstm_jax.data.batches import NO_LABEL, Batch
 from lstm_jax.models.classifier import TextClassifier
 from lstm_jax.training.losses import Sums, metric_sums, soft_cross_entropy
 from lstm_jax.training.state import PyTree
-from lstm_jax.training.steps import Loss, add_losses, logits_of_parts
+from lstm_jax.training.steps import Loss, Told, add_losses, logits_of_parts
 from lstm_jax.unroll import time_mask
 
 
@@ -17,8 +17,7 @@ def adversarial_loss(model: TextClassifier, norm: float) -> Loss:
 
     Reviews without a label, where there are any, are learned from too.  Of the words as
     they are: to be sure, by the entropy of what the network says.  Of words shifted the
-    way that makes it least sure: to say the same.  All reviews of a batch then count
-    alike; with ``accumulation_steps``, those of a part.
+    way that makes it least sure: to say the same.  All reviews of a batch count alike.
 
     Args:
       model: the classifier.
@@ -32,7 +31,7 @@ def adversarial_loss(model: TextClassifier, norm: float) -> Loss:
 
     def loss(
         params: PyTree, carry: PyTree, batch: Batch, key: Array
-    ) -> tuple[Array, tuple[Sums, PyTree]]:
+    ) -> tuple[Array, Told]:
         """The losses as they are, then that of the network on the hardest words."""
         held = jax.lax.stop_gradient(params)
         vectors = held["embedding"]["embedding"][batch.token_ids.T]
@@ -53,9 +52,7 @@ def adversarial_loss(model: TextClassifier, norm: float) -> Loss:
         total += metric_sums(shifted, batch.labels, batch.weights).loss
         total += (soft_cross_entropy(shifted, said) * unlabelled).sum()
         total += _with_gradient(params, gradient)
-        # A step divides by the labelled reviews, of which a batch may have few.
-        share = sums.count / jnp.maximum(sums.count + unlabelled.sum(), 1)
-        return share * total, (sums, carry)
+        return total, Told(sums, sums.count + unlabelled.sum(), carry)
 
     return loss
 

@@ -26,6 +26,7 @@ from lstm_jax.training.devices import (
     local_slice,
     make_data_mesh,
     put_batch,
+    put_copies,
     shared_mistakes,
 )
 from lstm_jax.training.next_word import Penalties, make_eval_window, next_word_loss
@@ -175,7 +176,9 @@ def _batches(work: Work, epoch: int) -> Batches:
 def _validate(work: Work, params: PyTree) -> dict[str, float]:
     """Mean loss and accuracy over all words of the validation texts."""
     size = work.config.train.eval_batch_size
-    rows, carry, total = local_slice(size), work.model.initial_carry(size), np.zeros(3)
+    rows, total = local_slice(size), np.zeros(3)
+    # Placed as that of the windows after it: else the first has a program of its own.
+    carry = put_copies(work.mesh, work.model.initial_carry(size))
 
     def outcomes() -> Any:
         """The sums of each window."""

@@ -15,7 +15,7 @@ from lstm_jax.models.language_model import LanguageModel
 from lstm_jax.training.by_parts import sum_by_parts
 from lstm_jax.training.losses import Sums
 from lstm_jax.training.state import PyTree
-from lstm_jax.training.steps import Loss
+from lstm_jax.training.steps import Loss, Told
 
 _CACHE = 2**22  # bytes of scores in float32, on each device
 
@@ -49,7 +49,7 @@ def next_word_loss(
 
     def loss(
         params: PyTree, carry: PyTree, batch: Window, key: Array
-    ) -> tuple[Array, tuple[Sums, PyTree]]:
+    ) -> tuple[Array, Told]:
         """Read a window on from ``carry``."""
         key_dropout, key_words = jax.random.split(key)
         variables: Any = {"params": params}
@@ -71,7 +71,7 @@ def next_word_loss(
         penalty = penalties.size * jnp.mean(hs.astype(jnp.float32) ** 2)
         penalty += penalties.change * jnp.mean(jnp.diff(ys, axis=0) ** 2)
         carry = jax.lax.stop_gradient(carry)
-        return sums.loss + sums.count * penalty, (sums, carry)
+        return sums.loss + sums.count * penalty, Told(sums, sums.count, carry)
 
     return loss
 

@@ -25,7 +25,6 @@ _SHARED = (
 )
 # Of one source they also hold out the same reviews: what the language model has read
 # validates nothing.
-_SOURCE = ("data.source", "data.train_file")
 _SPLIT = ("data.validation_fraction", "data.validation_groups", "data.group_column")
 
 
@@ -81,7 +80,7 @@ def check_pretrained(config: Config) -> Path:
             'model.pretrained: expected a run with task="language_model", got '
             f"{theirs.task!r} in {str(path)!r}"
         )
-    same = all(_value(theirs, name) == _value(config, name) for name in _SOURCE)
+    same = _source(theirs) == _source(config)
     for name in (*_SHARED, *(_SPLIT if same else ())):
         if _value(theirs, name) != _value(config, name):
             raise UserError(
@@ -96,6 +95,12 @@ def _exists(path: Path) -> bool:
         return path.exists()
     except OSError:
         return False
+
+
+def _source(config: Config) -> tuple[str, Path]:
+    """Where the reviews are from, however it was written."""
+    file = expand(config.data.train_file, "data.train_file")
+    return config.data.source, file.resolve()
 
 
 def _value(config: Config, name: str) -> Any:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +17,24 @@ from lstm_jax.training.state import PyTree, TrainState
 
 TrainStep = Callable[[TrainState, Any], tuple[TrainState, Sums]]
 EvalStep = Callable[[PyTree, Batch], tuple[Sums, Array]]
-# (params, carry, batch, key) -> the sum to make small, and (sums, the new carry)
-Loss = Callable[[PyTree, PyTree, Any, Array], tuple[Array, tuple[Sums, PyTree]]]
+
+
+class Told(NamedTuple):
+    """What a loss tells of a batch, beside the sum to make small.
+
+    Attributes:
+      sums: what is reported.
+      over: float32, how many that sum is added up over: the gradient is divided by it.
+      carry: what the model remembers at the end of the batch, or ().
+    """
+
+    sums: Sums
+    over: Array
+    carry: PyTree
+
+
+# (params, carry, batch, key) -> the sum to make small, and what is told of the batch
+Loss = Callable[[PyTree, PyTree, Any, Array], tuple[Array, Told]]
 
 
 def make_train_step(
@@ -33,7 +49,7 @@ def make_train_step(
     """Build ``(state, batch) -> (state, sums)``.
 
     Args:
-      loss: what is to become small, added up over what ``Sums.count`` counts.
+      loss: what is to become small, added up over ``Told.over``.
       optimizer: what moves the parameters.
       key: of the run; the randomness of a step is a function of it and of
         ``state.step``, so a resumed run repeats it exactly.
@@ -48,7 +64,7 @@ def make_train_step(
 
     def train_step(state: TrainState, batch: Any) -> tuple[TrainState, Sums]:
         """Move the parameters by one batch."""
-        gradient, sums, carry = _differentiate(
+        gradient, (sums, _, carry) = _differentiate(
             loss, state, batch, jax.random.fold_in(key, state.step), accumulation_steps
         )
         # The host looks at the loss alone: a broken gradient has to show in it.
@@ -73,11 +89,11 @@ def classifier_loss(model: TextClassifier) -> Loss:
 
     def loss(
         params: PyTree, carry: PyTree, batch: Batch, key: Array
-    ) -> tuple[Array, tuple[Sums, PyTree]]:
+    ) -> tuple[Array, Told]:
         """The losses of the parts, added up; the sums are of them combined."""
         parts = logits_of_parts(model, params, batch, key, 0.0)
         total, sums = add_losses(model, parts, batch)
-        return total, (sums, carry)
+        return total, Told(sums, sums.count, carry)
 
     return loss
 
@@ -124,17 +140,17 @@ def _inputs(batch: Batch) -> tuple:
 
 def _differentiate(
     loss: Loss, state: TrainState, batch: Any, key: Array, count: int
-) -> tuple[PyTree, Sums, PyTree]:
-    """The mean gradient, the sums and the new carry, from ``count`` parts."""
+) -> tuple[PyTree, Told]:
+    """The mean gradient, and what is told of the batch, from ``count`` parts."""
     gradient_of = jax.grad(loss, has_aux=True)
     if count == 1:
-        gradient, (sums, carry) = gradient_of(state.params, state.carry, batch, key)
+        gradient, told = gradient_of(state.params, state.carry, batch, key)
     else:
         parts = _split((state.carry, batch), count)
-        gradient, sums, carry = _accumulate(gradient_of, state.params, parts, key)
+        gradient, told = _accumulate(gradient_of, state.params, parts, key)
     # Summed so far over reviews, or tokens: the mean over the real ones.
-    gradient = jax.tree.map(lambda g: g / jnp.maximum(sums.count, 1), gradient)
-    return gradient, sums, carry
+    gradient = jax.tree.map(lambda g: g / jnp.maximum(told.over, 1), gradient)
+    return gradient, told
 
 
 def _split(tree: PyTree, parts: int) -> PyTree:
@@ -149,22 +165,22 @@ def _split(tree: PyTree, parts: int) -> PyTree:
 
 def _accumulate(
     gradient_of: Callable[..., Any], params: PyTree, parts: PyTree, key: Array
-) -> tuple[PyTree, Sums, PyTree]:
-    """Add up the gradients and metric sums of the parts of a batch."""
+) -> tuple[PyTree, Told]:
+    """Add up the gradients and what is told of the parts of a batch."""
     carries, batches = parts
     count = len(jax.tree.leaves(batches)[0])
 
     def body(total: PyTree, inputs: Any) -> tuple[PyTree, PyTree]:
         """Add one part."""
-        gradient, (sums, carry) = gradient_of(params, *inputs)
-        return jax.tree.map(jnp.add, total, (gradient, sums)), carry
+        gradient, (sums, over, carry) = gradient_of(params, *inputs)
+        return jax.tree.map(jnp.add, total, (gradient, sums, over)), carry
 
     zero = jnp.zeros((), jnp.float32)
-    start = (jax.tree.map(jnp.zeros_like, params), Sums(zero, zero, zero))
+    start = (jax.tree.map(jnp.zeros_like, params), Sums(zero, zero, zero), zero)
     inputs = (carries, batches, jax.random.split(key, count))
-    (gradient, sums), carries = jax.lax.scan(body, start, inputs)
+    (gradient, sums, over), carries = jax.lax.scan(body, start, inputs)
     carry = jax.tree.map(lambda x: x.swapaxes(0, 1).reshape(-1, *x.shape[2:]), carries)
-    return gradient, sums, carry
+    return gradient, Told(sums, over, carry)
 
 
 def _move_average(average: PyTree, params: PyTree, step: Array, decay: float) -> PyTree:

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -49,17 +50,20 @@ def test_runs_that_are_there_are_read_and_shown_in_order(
     def run(words, **how):
         asked.append(words)
         folder = Path(words[4].partition("=")[2])
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         scores = {"accuracy": 0.9 + 0.01 * len(asked)}
         summary = {"val": scores, "test": scores, "best_epoch": 1, "seed": 0}
-        (folder / "summary.json").write_text(json.dumps(summary))
+        if not (folder / "summary.json").exists():
+            (folder / "summary.json").write_text(json.dumps(summary))
+        return subprocess.CompletedProcess(words, 0)
 
     monkeypatch.setattr(ablation.rows.subprocess, "run", run)
     assert ablation.tables() == {}
     for name in ("the language model", "nothing", "nothing"):
         row = ablation.measure(name, tmp_path / name[:3], "lm", ["--config.seed=0"])
         ablation.rows.keep(ablation.OUTPUT, name, row)
-    assert len(asked) == 2 and asked[0][-1] == "--config.seed=0"
+    # A finished run is asked too: it is for it to say whose its folder is.
+    assert len(asked) == 3 and asked[0][-1] == "--config.seed=0"
     assert ablation.tables()["ablation"].splitlines()[2:] == [
         "| nothing | 92.00% | 92.00% |",
         "| the language model | 91.00% | 91.00% |",

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def summaries(monkeypatch):
     def run(words, **how):
         commands.append(words)
         folder = Path(words[4].partition("=")[2])
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         summary = {
             "counts": {"train": 22_495},
             "best_epoch": 2,
@@ -47,6 +48,7 @@ def summaries(monkeypatch):
             "seconds": {"train": 12.5},
         }
         (folder / "summary.json").write_text(json.dumps(summary))
+        return subprocess.CompletedProcess(words, 0)
 
     monkeypatch.setattr(learning_curve.rows.subprocess, "run", run)
     return commands
@@ -56,7 +58,7 @@ def test_a_row_has_the_number_of_reviews_that_were_learned_from(summaries, tmp_p
     flags = ["--config.data.validation_groups=movies.txt"]
     for _ in range(2):  # the second time it is there
         row = learning_curve.measure(TUNED, tmp_path / TUNED.name, "runs/lm", flags)
-    assert len(summaries) == 1
+    assert len(summaries) == 2
     assert summaries[0][-1:] == flags and TUNED.name == "finetune-all-1"
     assert row == {
         "config": "finetune",
@@ -67,6 +69,15 @@ def test_a_row_has_the_number_of_reviews_that_were_learned_from(summaries, tmp_p
         "test_accuracy": 0.91,
         "train_seconds": 12.5,
     }
+
+
+def test_a_run_that_fails_ends_all(monkeypatch, tmp_path):
+    failed = subprocess.CompletedProcess([], 2)
+    monkeypatch.setattr(learning_curve.rows.subprocess, "run", lambda *a, **k: failed)
+    (tmp_path / "summary.json").write_text("{}")  # of other settings, for all we know
+    with pytest.raises(SystemExit) as stopped:
+        learning_curve.measure(WORDS, tmp_path, "lm", [])
+    assert stopped.value.code == 2
 
 
 def test_a_row_joins_those_of_other_seeds(monkeypatch, tmp_path):
@@ -83,12 +94,13 @@ def test_the_table_has_the_means_over_seeds():
         for config, count, score in (
             *(("finetune", 1000, 0.8), ("finetune", 1000, 0.9)),
             *(("lstm_words", 1000, 0.7), ("lstm_words", 100, 0.55)),
-            ("finetune", 100, 0.65),
+            *(("finetune", 100, 0.65), ("lstm_words", 300, 0.6)),
         )
     ]
     assert learning_curve.make_table(points).splitlines()[1:] == [
         "|---|---|---|",
         "| 100 | 65.00% | 55.00% |",
+        "| 300 |  | 60.00% |",
         "| 1,000 | 85.00% | 70.00% |",
     ]
 

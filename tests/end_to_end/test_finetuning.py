@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -170,6 +171,9 @@ def test_reviews_that_the_language_model_has_read_validate_nothing(
 ):
     changes = {"model.pretrained": str(language_model), "model.backward": backward}
     changes[name] = other
+    # The same file, written otherwise.
+    file = Path(tiny_config().data.train_file)
+    changes["data.train_file"] = f"{file.parent}/../{file.parent.name}/{file.name}"
     with pytest.raises(UserError, match=f"^{name}: expected .* as in .* got "):
         train_and_evaluate(tiny_config({**CLASSIFIER, **changes}), tmp_path)
 

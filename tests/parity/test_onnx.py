@@ -14,7 +14,7 @@ pytest.importorskip("jax2onnx", reason="jax2onnx is not installed: the extra [on
 onnxruntime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
 KINDS = {
-    "lstm, both ways": {"data.max_length": 16},
+    "lstm, both ways, in chunks": {"data.max_length": 16, "model.chunk_size": 3},
     "gru, one-hot words, three classes, a hidden layer": {
         "model.cell": "gru",
         "model.inputs": "one_hot",

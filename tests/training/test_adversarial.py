@@ -126,8 +126,9 @@ def test_the_shift_is_as_long_however_steep_it_is(steepness):
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
+@pytest.mark.parametrize("labelled", ["all", "one"])
 def test_parts_of_a_batch_move_as_the_whole_and_fillers_do_not_count(
-    model, params, batch
+    model, params, batch, labelled
 ):
     """Six rows in two parts, one of which holds two fillers without words."""
     rows = np.array([0, 1, 2, -1, 0, -1])
@@ -135,6 +136,10 @@ def test_parts_of_a_batch_move_as_the_whole_and_fillers_do_not_count(
     wider = Batch(
         *(np.where(fillers[(...,) + (None,) * (x.ndim - 1)], 0, x[rows]) for x in batch)
     )
+    known = {"all": ~fillers, "one": np.arange(6) == 2}
+    weights = known[labelled].astype(np.float32)
+    labels = np.where(known[labelled] | fillers, wider.labels, NO_LABEL)
+    wider = wider._replace(weights=weights, labels=labels)
     loss = adversarial_loss(model, 0.5)
     moved = []
     for parts in (1, 2):
@@ -143,7 +148,7 @@ def test_parts_of_a_batch_move_as_the_whole_and_fillers_do_not_count(
         )
         state = create_state(params, optax.sgd(0.1), average=False)
         state, sums = jax.jit(step)(state, wider)
-        assert float(sums.count) == 4 and np.isfinite(float(sums.loss))
+        assert float(sums.count) == weights.sum() and np.isfinite(float(sums.loss))
         moved.append(state.params)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), *moved
@@ -154,13 +159,13 @@ def test_the_loss_of_a_step_is_that_of_words_shifted_and_not(model, params, batc
     norm, key = 0.5, jax.random.key(3)
     loss = adversarial_loss(model, norm)
     gradient_of = jax.jit(jax.value_and_grad(loss, has_aux=True))
-    (total, (sums, _)), gradient = gradient_of(params, (), batch, key)
+    (total, told), gradient = gradient_of(params, (), batch, key)
     plain = losses(model, params, batch, 0.0).sum()
     vectors = params["embedding"]["embedding"][batch.token_ids.T]
     shift = worst_shift(slope_of(model, params, batch), vectors, LENGTHS, norm)
     shifted = losses(model, params, batch, shift).sum()
     np.testing.assert_allclose(total, plain + shifted, rtol=1e-5)
-    np.testing.assert_allclose(sums.loss, plain, rtol=1e-5)
+    np.testing.assert_allclose(told.sums.loss, plain, rtol=1e-5)
     # The gradient is that of both at a shift that is held.
 
     def both(params):
@@ -213,7 +218,7 @@ def test_reviews_without_a_label_add_entropy_and_what_a_shift_changes(
     mixed = batch._replace(labels=labels, weights=(labels >= 0).astype(np.float32))
     norm, key = 0.5, jax.random.key(3)
     loss = jax.jit(jax.value_and_grad(adversarial_loss(model, norm), has_aux=True))
-    (total, (sums, _)), gradient = loss(params, (), mixed, key)
+    (total, told), gradient = loss(params, (), mixed, key)
     vectors = params["embedding"]["embedding"][batch.token_ids.T]
     said = logits_of(model, params, batch)
 
@@ -231,11 +236,11 @@ def test_reviews_without_a_label_add_entropy_and_what_a_shift_changes(
         shifted = logits_of(model, params, batch, shift)
         known = metric_sums(shifted[:1], labels[:1], np.ones(1)).loss
         same = soft_cross_entropy(shifted, said)[1:].sum()
-        return (plain(params, 0.0) + known + same) / 3  # one of three has a label
+        return plain(params, 0.0) + known + same
 
     expected, held = jax.jit(jax.value_and_grad(both))(params)
     np.testing.assert_allclose(total, expected, rtol=1e-5)
-    assert float(sums.count) == 1
+    assert (float(told.sums.count), float(told.over)) == (1, 3)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
         gradient,
@@ -243,13 +248,20 @@ def test_reviews_without_a_label_add_entropy_and_what_a_shift_changes(
     )
 
 
-def test_a_batch_without_any_label_moves_nothing_and_stays_finite(model, params, batch):
+def test_a_batch_without_any_label_is_learned_from(model, params, batch):
+    """By the mean of what it costs to be unsure, and to change its mind."""
     labels = np.full(3, NO_LABEL, np.int32)
     none = batch._replace(labels=labels, weights=np.zeros(3, np.float32))
-    step = make_train_step(
-        adversarial_loss(model, 0.5), optax.sgd(0.1), jax.random.key(0)
-    )
+    loss, key = adversarial_loss(model, 0.5), jax.random.key(0)
+    step = make_train_step(loss, optax.sgd(0.1), key)
     state = create_state(params, optax.sgd(0.1), average=False)
     moved, sums = jax.jit(step)(state, none)
     assert float(sums.count) == 0 and float(sums.loss) == 0
-    jax.tree.map(np.testing.assert_array_equal, moved.params, params)
+    gradient, _ = jax.jit(jax.grad(loss, has_aux=True))(params, (), none, key)
+    assert float(optax.tree.norm(gradient)) > 1e-3
+    jax.tree.map(
+        lambda a, b, g: np.testing.assert_allclose(a, b - 0.1 / 3 * g, atol=1e-6),
+        moved.params,
+        params,
+        gradient,
+    )

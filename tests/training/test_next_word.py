@@ -1,3 +1,6 @@
+from types import SimpleNamespace
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -6,6 +9,8 @@ import pytest
 from lstm_jax.data.streams import lay_out
 from lstm_jax.models.language_model import LanguageModel
 from lstm_jax.training import next_word
+from lstm_jax.training.devices import copied, make_data_mesh, put_copies
+from lstm_jax.training.language_modelling import _validate
 from lstm_jax.training.next_word import (
     Penalties,
     count_parts,
@@ -53,7 +58,7 @@ def by_hand(window, carry):
 def test_the_loss_is_that_of_all_words():
     window, carry = streams().at(2), carry_of(seed=8)
     assert 0 < window.weights.sum() <= window.weights.size
-    total, (sums, _) = run(window, carry)
+    total, (sums, _, _) = run(window, carry)
     loss, correct = by_hand(window, carry)
     assert correct > 0
     np.testing.assert_allclose(
@@ -67,7 +72,7 @@ def test_words_of_weight_0_do_not_count():
     laid = streams(rows=7)
     window = laid.at(laid.num_windows - 1)
     assert 0 < window.weights.sum() < window.weights.size
-    sums = run(window, carry_of(7))[1][0]
+    sums = run(window, carry_of(7))[1].sums
     loss, _ = by_hand(window, carry_of(7))
     np.testing.assert_allclose(sums.loss, loss, rtol=1e-5)
 
@@ -83,12 +88,12 @@ def test_a_fresh_row_forgets():
 
 def test_the_carry_goes_on_and_the_gradient_does_not():
     laid = streams()
-    _, (_, carry) = run(laid.at(0), carry_of())
+    _, (_, _, carry) = run(laid.at(0), carry_of())
     expected, _, _ = MODEL.apply({"params": PARAMS}, laid.at(0).token_ids[:, :-1])
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, 1e-5), carry, expected)
 
     def through(carry):
-        return sum(c.sum() for c in jax.tree.leaves(run(laid.at(1), carry)[1][1]))
+        return sum(c.sum() for c in jax.tree.leaves(run(laid.at(1), carry)[1].carry))
 
     for gradient in jax.tree.leaves(jax.grad(through)(carry)):
         assert not gradient.any()
@@ -122,8 +127,8 @@ def test_words_are_drawn_as_often_as_expected():
 @pytest.mark.parametrize("name", Penalties._fields)
 def test_penalties_are_in_the_gradient_and_in_no_sum(name):
     window, carry = streams().at(1), carry_of()
-    total, (sums, _) = run(window, carry)
-    dearer, (same, _) = run(window, carry, penalties=Penalties(**{name: 2.0}))
+    total, (sums, _, _) = run(window, carry)
+    dearer, (same, _, _) = run(window, carry, penalties=Penalties(**{name: 2.0}))
     _, hs, ys = MODEL.apply({"params": PARAMS}, window.token_ids[:, :-1], carry)
     what = {"size": np.asarray(hs), "change": np.diff(np.asarray(ys), axis=0)}[name]
     more = 2.0 * np.mean(what**2) * float(sums.count)
@@ -144,10 +149,27 @@ def test_windows_are_judged_one_after_another_as_a_whole():
     np.testing.assert_allclose(total, np.array(whole), rtol=1e-5)
 
 
+def test_validation_is_one_program_on_every_device():
+    """The carry of the first window lies where those after it do."""
+    laid, mesh = streams(), make_data_mesh(4, 4)
+    assert laid.num_windows > 2 and mesh.size == 4
+    judge = jax.jit(make_eval_window(MODEL), out_shardings=copied(mesh))
+    config = SimpleNamespace(train=SimpleNamespace(eval_batch_size=4))
+    work: Any = SimpleNamespace(
+        config=config, model=MODEL, mesh=mesh, val=laid, eval_window=judge
+    )
+    found = _validate(work, put_copies(mesh, PARAMS))
+    assert judge._cache_size() == 1
+    _, hs, _ = MODEL.apply({"params": PARAMS}, laid.token_ids[:, :-1])
+    scores = MODEL.apply({"params": PARAMS}, hs, method="scores")
+    whole = word_sums(scores, laid.token_ids[:, 1:].T, laid.weights.T)
+    np.testing.assert_allclose(found["loss"], whole.loss / whole.count, rtol=1e-5)
+
+
 def test_told_from_every_word_the_right_answers_are_those_of_all_words():
     window, carry = streams().at(2), carry_of(seed=8)
     # So many draws that each of the 23 words is among them.
-    sums = run(window, carry, num_sampled=4000)[1][0]
+    sums = run(window, carry, num_sampled=4000)[1].sums
     correct = by_hand(window, carry)[1]
     assert 0 < correct < window.weights.sum()
     assert float(sums.correct) == correct
