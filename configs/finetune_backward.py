@@ -3,7 +3,8 @@
     python train.py --config configs/lm_backward.py
     python train.py --config configs/finetune_backward.py
 
-To be averaged with the one that reads forward:
+93.18 % on test (one seed), in 27 minutes of two cores after the language model.  To be
+averaged with the one that reads forward, to 93.85 %:
 
     lstm-jax predict --workdir runs/finetune --workdir runs/finetune_backward TEXT
 """
