@@ -20,6 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 _PRETRAINED = {
     "finetune": "lm-seed0",
     "finetune_backward": "lm_backward-seed0",
+    "finetune_ngram": "lm-seed0",
+    "finetune_ngram_backward": "lm_backward-seed0",
     "finetune_large": "lm_large-seed0",
     "finetune_large_backward": "lm_large_backward-seed0",
     "lstm_best": "lm_labelled-seed0",
