@@ -92,7 +92,8 @@ def _network_row(name: str, runs: list[dict[str, Any]]) -> str:
 
 
 def _averaged_row(names: tuple[str, ...], runs: list[dict[str, Any]]) -> str:
-    title = " and ".join(f"`{name}`" for name in names)
+    *first, last = (f"`{name}`" for name in names)
+    title = f"{', '.join(first)} and {last}"
     scores = f"**{_spread(runs, 'test')}** | {_spread(runs, 'val')}"
     return f"| mean of {title} | {scores} | {_seeds(runs)} | | |\n"
 
