@@ -22,11 +22,11 @@ from lstm_jax.training.about import leave_text
 from lstm_jax.training.compile import compile_step, first_state
 from lstm_jax.training.config import Config
 from lstm_jax.training.devices import (
+    batch_sharding,
     copied,
     local_slice,
     make_data_mesh,
     put_batch,
-    put_copies,
     shared_mistakes,
 )
 from lstm_jax.training.next_word import Penalties, make_eval_window, next_word_loss
@@ -124,7 +124,10 @@ def _prepare(config: Config, texts: Texts) -> Work:
         window=_window(config),
         backward=config.model.backward,
     )
-    eval_window = jax.jit(make_eval_window(model), out_shardings=copied(mesh))
+    # Each device keeps the carry of its rows: gathered while the sums are, it would
+    # stop a CPU, whose devices may wait for each other in two places at once.
+    placed = batch_sharding(mesh), copied(mesh)
+    eval_window = jax.jit(make_eval_window(model), out_shardings=placed)
     return Work(config, texts, model, mesh, val, eval_window)
 
 
@@ -178,7 +181,7 @@ def _validate(work: Work, params: PyTree) -> dict[str, float]:
     size = work.config.train.eval_batch_size
     rows, total = local_slice(size), np.zeros(3)
     # Placed as that of the windows after it: else the first has a program of its own.
-    carry = put_copies(work.mesh, work.model.initial_carry(size))
+    carry = put_batch(work.mesh, work.model.initial_carry(rows.stop - rows.start))
 
     def outcomes() -> Any:
         """The sums of each window."""

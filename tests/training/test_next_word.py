@@ -9,7 +9,12 @@ import pytest
 from lstm_jax.data.streams import lay_out
 from lstm_jax.models.language_model import LanguageModel
 from lstm_jax.training import next_word
-from lstm_jax.training.devices import copied, make_data_mesh, put_copies
+from lstm_jax.training.devices import (
+    batch_sharding,
+    copied,
+    make_data_mesh,
+    put_copies,
+)
 from lstm_jax.training.language_modelling import _validate
 from lstm_jax.training.next_word import (
     Penalties,
@@ -153,7 +158,9 @@ def test_validation_is_one_program_on_every_device():
     """The carry of the first window lies where those after it do."""
     laid, mesh = streams(), make_data_mesh(4, 4)
     assert laid.num_windows > 2 and mesh.size == 4
-    judge = jax.jit(make_eval_window(MODEL), out_shardings=copied(mesh))
+    judge = jax.jit(
+        make_eval_window(MODEL), out_shardings=(batch_sharding(mesh), copied(mesh))
+    )
     config = SimpleNamespace(train=SimpleNamespace(eval_batch_size=4))
     work: Any = SimpleNamespace(
         config=config, model=MODEL, mesh=mesh, val=laid, eval_window=judge
