@@ -124,11 +124,17 @@ def _prepare(config: Config, texts: Texts) -> Work:
         window=_window(config),
         backward=config.model.backward,
     )
-    # Each device keeps the carry of its rows: gathered while the sums are, it would
-    # stop a CPU, whose devices may wait for each other in two places at once.
+    return Work(config, texts, model, mesh, val, compile_eval_window(model, mesh))
+
+
+def compile_eval_window(model: LanguageModel, mesh: Mesh) -> Any:
+    """``make_eval_window`` over devices: of the carry, each keeps that of its rows.
+
+    Gathered while the sums are, it would stop a CPU, whose devices may wait for each
+    other in two places at once.
+    """
     placed = batch_sharding(mesh), copied(mesh)
-    eval_window = jax.jit(make_eval_window(model), out_shardings=placed)
-    return Work(config, texts, model, mesh, val, eval_window)
+    return jax.jit(make_eval_window(model), out_shardings=placed)
 
 
 def _learner(work: Work, schedule: optax.Schedule) -> tuple[TrainState, TrainStep]:

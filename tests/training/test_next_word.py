@@ -9,13 +9,8 @@ import pytest
 from lstm_jax.data.streams import lay_out
 from lstm_jax.models.language_model import LanguageModel
 from lstm_jax.training import next_word
-from lstm_jax.training.devices import (
-    batch_sharding,
-    copied,
-    make_data_mesh,
-    put_copies,
-)
-from lstm_jax.training.language_modelling import _validate
+from lstm_jax.training.devices import make_data_mesh, put_batch, put_copies
+from lstm_jax.training.language_modelling import _validate, compile_eval_window
 from lstm_jax.training.next_word import (
     Penalties,
     count_parts,
@@ -158,9 +153,7 @@ def test_validation_is_one_program_on_every_device():
     """The carry of the first window lies where those after it do."""
     laid, mesh = streams(), make_data_mesh(4, 4)
     assert laid.num_windows > 2 and mesh.size == 4
-    judge = jax.jit(
-        make_eval_window(MODEL), out_shardings=(batch_sharding(mesh), copied(mesh))
-    )
+    judge = compile_eval_window(MODEL, mesh)
     config = SimpleNamespace(train=SimpleNamespace(eval_batch_size=4))
     work: Any = SimpleNamespace(
         config=config, model=MODEL, mesh=mesh, val=laid, eval_window=judge
@@ -171,6 +164,16 @@ def test_validation_is_one_program_on_every_device():
     scores = MODEL.apply({"params": PARAMS}, hs, method="scores")
     whole = word_sums(scores, laid.token_ids[:, 1:].T, laid.weights.T)
     np.testing.assert_allclose(found["loss"], whole.loss / whole.count, rtol=1e-5)
+
+
+def test_validation_gathers_no_carry():
+    """Beside the sums, on as few threads as devices, the two would wait for ever."""
+    laid, mesh = streams(), make_data_mesh(4, 4)
+    window = put_batch(mesh, laid.at(0))
+    carry = put_batch(mesh, MODEL.initial_carry(4))
+    judge = compile_eval_window(MODEL, mesh)
+    program = judge.lower(put_copies(mesh, PARAMS), carry, window).compile().as_text()
+    assert "all-reduce" in program and "all-gather" not in program
 
 
 def test_told_from_every_word_the_right_answers_are_those_of_all_words():
