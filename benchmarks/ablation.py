@@ -3,7 +3,8 @@
     python benchmarks/ablation.py --pretrained runs/lm [--config.data....=... ...]
 
 Each run has a folder below ``--workdir``, so that the same command goes on after it was
-stopped.  Writes ``results/ablation.json`` and README's table.
+stopped.  ``nothing`` is run first: the others are compared with it, review by review.
+Writes ``results/ablation.json`` and README's table.
 """
 
 import argparse
@@ -13,15 +14,26 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import compare
+import numpy as np
 import readme_tables
 import rows
+import subsets
+import subsets_table
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "results" / "ablation.json"
+_WHOLE = "nothing"
+_AGAINST = "right where the whole is wrong, and the other way round"
 # What is off, and how; the first is the config as it is.
 VARIANTS: dict[str, tuple[str, ...]] = {
-    "nothing": (),
-    "the language model": ("model.pretrained=",),
+    _WHOLE: (),
+    # What begins with nothing has no layers to be careful with.
+    "the language model": (
+        "model.pretrained=",
+        "optim.layer_decay=1.0",
+        "optim.unfreeze_epochs=0.0",
+    ),
     "shifted words": ("train.adversarial_norm=0.0",),
     "layers that begin to move one after the other": ("optim.unfreeze_epochs=0.0",),
     "lower layers that move less": ("optim.layer_decay=1.0",),
@@ -38,22 +50,33 @@ def main() -> None:
     parser.add_argument("--pretrained", default="runs/lm")
     parser.add_argument("--only", nargs="*", default=VARIANTS, choices=list(VARIANTS))
     arguments, settings = parser.parse_known_args()
-    for name in arguments.only:
-        folder = arguments.workdir / "-".join(re.findall(r"\w+", name))
-        row = measure(name, folder, arguments.pretrained, settings)
+    for name in dict.fromkeys((_WHOLE, *arguments.only)):
+        row = measure(name, arguments.workdir, arguments.pretrained, settings)
         rows.keep(OUTPUT, name, row)
     readme_tables.write(tables())
 
 
 def measure(
-    name: str, folder: Path, pretrained: str, settings: list[str]
+    name: str, workdir: Path, pretrained: str, settings: list[str]
 ) -> dict[str, Any]:
-    """Train, go on, or leave it as it is; what the summary says of it."""
+    """Train, go on, or leave it as it is; what came out."""
+    folder = folder_of(workdir, name)
     summary = rows.train_once(command(name, folder, pretrained) + settings, folder)
     names = ("val", "test", "best_epoch", "seed")
     row = {key: summary[key] for key in names}
+    row["against_whole"] = subsets.mcnemar(right(folder), right(folder_of(workdir)))
     print(json.dumps({name: row}), flush=True)
     return row
+
+
+def folder_of(workdir: Path, name: str = _WHOLE) -> Path:
+    """Where a variant is trained."""
+    return workdir / "-".join(re.findall(r"\w+", name))
+
+
+def right(folder: Path) -> np.ndarray:
+    """Which test reviews a run gets right."""
+    return subsets.right_by_mean([compare.read_test(str(folder))])
 
 
 def command(name: str, folder: Path, pretrained: str) -> list[str]:
@@ -72,11 +95,16 @@ def tables() -> dict[str, str]:
 
 def make_table(found: dict[str, Any]) -> str:
     """A row a variant, in the order of ``VARIANTS``."""
-    lines = ["| left out | test accuracy | validation |", "|---|---|---|"]
+    lines = [
+        f"| left out | test accuracy | validation | {_AGAINST} |",
+        "|---|---|---|---|",
+    ]
     for name in VARIANTS:
         if name in found:
-            scores = [f"{found[name][x]['accuracy']:.2%}" for x in ("test", "val")]
-            lines.append(f"| {name} | {' | '.join(scores)} |")
+            row = found[name]
+            cells = [f"{row[split]['accuracy']:.2%}" for split in ("test", "val")]
+            cells.append(subsets_table.against(row["against_whole"]))
+            lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

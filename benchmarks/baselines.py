@@ -19,9 +19,10 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from lstm_jax.data.config import DataConfig
+from lstm_jax.data.corpus import Reviews
 from lstm_jax.data.ngrams import log_count_ratios
 from lstm_jax.data.sources import load_corpus
-from lstm_jax.data.splits import split_validation
+from lstm_jax.data.splits import sample_rows, split_validation
 
 _TOKEN = r"\w+(?:'\w+)*|[^\w\s]"
 
@@ -29,33 +30,46 @@ _TOKEN = r"\w+(?:'\w+)*|[^\w\s]"
 def main(output: Path, groups: str = "") -> None:
     """Fit and score every baseline; write one JSON object."""
     config = DataConfig(validation_groups=groups)
-    corpus = load_corpus(config)
-    if corpus.test is None:
-        raise SystemExit("expected a corpus with a test split")
-    train_rows, val_rows = split_validation(corpus.train, config.validation_fraction)
-    texts = [
-        [corpus.train.texts[i] for i in train_rows],
-        [corpus.train.texts[i] for i in val_rows],
-        corpus.test.texts,
-    ]
-    labels = [
-        corpus.train.labels[train_rows],
-        corpus.train.labels[val_rows],
-        corpus.test.labels,
-    ]
+    splits = read_splits(config)
     results, right = {}, {}
-    for name, features, strength in _BASELINES:
+    for name in BASELINES:
         started = time.perf_counter()
-        matrices = features(texts, labels[0])
-        model = LogisticRegression(C=strength, max_iter=200).fit(matrices[0], labels[0])
-        val, test = (model.predict(matrices[i]) == labels[i] for i in (1, 2))
-        right[name], (val, test) = test, (float(val.mean()), float(test.mean()))
+        val, right[name] = judge(name, *splits)
         seconds = round(time.perf_counter() - started, 1)
-        results[name] = {"val": val, "test": test, "seconds": seconds}
+        scores = {"val": float(val.mean()), "test": float(right[name].mean())}
+        results[name] = scores | {"seconds": seconds}
         print(name, results[name], flush=True)
     output.write_text(json.dumps(results, indent=2) + "\n")
     # Which test reviews each gets right, for comparisons review by review.
     np.savez_compressed(output.with_suffix(".npz"), **right)
+
+
+def read_splits(config: DataConfig, num_labelled: int = 0) -> list[Reviews]:
+    """Train, validation and test reviews, as a network with such settings has them."""
+    corpus = load_corpus(config)
+    if corpus.test is None:
+        raise SystemExit("expected a corpus with a test split")
+    train, val = split_validation(corpus.train, config.validation_fraction)
+    train = sample_rows(train, num_labelled, "data.num_labelled")
+    return [*(_pick(corpus.train, rows) for rows in (train, val)), corpus.test]
+
+
+def _pick(reviews: Reviews, rows: np.ndarray) -> Reviews:
+    return Reviews([reviews.texts[i] for i in rows], reviews.labels[rows])
+
+
+def judge(
+    name: str, train: Reviews, val: Reviews, test: Reviews
+) -> tuple[np.ndarray, np.ndarray]:
+    """Learn from ``train``; which validation and which test reviews are right then."""
+    features, strength = BASELINES[name]
+    texts = [split.texts for split in (train, val, test)]
+    matrices = features(texts, train.labels)
+    model = LogisticRegression(C=strength, max_iter=200).fit(matrices[0], train.labels)
+    return (
+        model.predict(matrices[1]) == val.labels,
+        model.predict(matrices[2]) == test.labels,
+    )
 
 
 def tfidf(longest: int):
@@ -86,11 +100,12 @@ def naive_bayes_trigrams(texts: list[list[str]], labels: np.ndarray) -> list:
     return [m.multiply(ratios).tocsr() for m in matrices]
 
 
-_BASELINES = (
-    ("TF-IDF words, logistic regression", tfidf(1), 4.0),
-    ("TF-IDF words and bigrams, logistic regression", tfidf(2), 30.0),
-    ("NB-weighted trigrams, logistic regression", naive_bayes_trigrams, 0.1),
-)
+# What is counted of a text, and the inverse strength of the penalty.
+BASELINES = {
+    "TF-IDF words, logistic regression": (tfidf(1), 4.0),
+    "TF-IDF words and bigrams, logistic regression": (tfidf(2), 30.0),
+    "NB-weighted trigrams, logistic regression": (naive_bayes_trigrams, 0.1),
+}
 
 
 if __name__ == "__main__":

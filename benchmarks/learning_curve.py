@@ -4,10 +4,11 @@
 
 Trains ``configs/finetune.py``, which begins as a language model, and
 ``configs/lstm_words.py``, which begins with nothing, on the same samples of the
-labelled train reviews.  Few labels get more epochs; the best is chosen on the
-validation reviews, which are labelled too and the same for all.  Each run has a folder
-below ``--workdir``, so that the same command goes on after it was stopped.  Writes
-``results/learning_curve.json``, draws it, and writes README's table.
+labelled train reviews (``benchmarks/linear_curve.py`` adds a linear model).  Few labels
+get more epochs; the best is chosen on the validation reviews, which are labelled too
+and the same for all.  Each run has a folder below ``--workdir``, so that the same
+command goes on after it was stopped.  Writes ``results/learning_curve.json``, draws it,
+and writes README's table.
 """
 
 import argparse
@@ -34,6 +35,7 @@ EPOCHS = {
 STYLES = {
     "finetune": ("#0072B2", "o", "begins as a language model"),
     "lstm_words": ("#D55E00", "s", "begins with nothing"),
+    "linear": ("#009E73", "^", "linear model over n-grams"),
 }
 
 

@@ -3,11 +3,11 @@
     python benchmarks/subsets.py results/subsets.json results/baselines.npz \
         runs/lstm runs/finetune runs/finetune,runs/finetune_backward
 
-Folders with a comma between them are averaged: the means of their probabilities.  The
-runs have read the test split by then; nothing is chosen here.
+Folders with a comma between them are averaged: the means of their probabilities.  Runs
+are called by their configs and seeds, unless a name stands before (``large=runs/a``).
+They have read the test split by then; nothing is chosen here.
 """
 
-import html
 import json
 import re
 import sys
@@ -19,7 +19,9 @@ import numpy as np
 from scipy.stats import binomtest
 
 from lstm_jax.data.config import DataConfig
+from lstm_jax.data.copies import plain
 from lstm_jax.data.corpus import Corpus, Reviews
+from lstm_jax.data.imdb import load_unlabelled
 from lstm_jax.data.sources import load_corpus
 from lstm_jax.errors import UserError
 from lstm_jax.measures import probabilities
@@ -37,14 +39,13 @@ _MARK = (
 
 def main(output: Path, baselines: Path, names: list[str]) -> None:
     """Write one JSON object."""
-    corpus = load_corpus(DataConfig(), unlabelled=True)
-    if corpus.test is None:
-        raise UserError("expected a corpus with a test split, got one without")
+    corpus = load_reviews()
+    assert corpus.test is not None
     parts = parts_of(corpus, corpus.test)
     baseline, records = np.load(baselines)[_BASELINE], {}
     for name in names:
-        val, test = judge(name.split(","), corpus.test.labels)
-        title = label(name)
+        title, folders = read_name(name)
+        val, test = judge(folders, corpus.test.labels)
         if title in records:
             raise UserError(f"{name}: expected another config or seed, got {title}")
         records[title] = {
@@ -56,6 +57,11 @@ def main(output: Path, baselines: Path, names: list[str]) -> None:
         }
     output.write_text(json.dumps(records, indent=2) + "\n")
     print(output.read_text(), end="")
+
+
+def load_reviews() -> Corpus:
+    """The labelled reviews, and all without labels, copies of labelled ones too."""
+    return load_corpus(DataConfig())._replace(unlabelled=load_unlabelled())
 
 
 def judge(folders: list[str], labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -100,15 +106,6 @@ def rows_where(texts: list[str], holds: Callable[[str], bool]) -> np.ndarray:
     return np.array([holds(text) for text in texts])
 
 
-def plain(text: str) -> str:
-    """A review without what copies of it differ in.
-
-    >>> plain("Great.<br /><br />  Film") == plain("great. film")
-    True
-    """
-    return " ".join(html.unescape(re.sub(r"<br ?/?>", " ", text)).lower().split())
-
-
 def share(right: np.ndarray) -> dict[str, Any]:
     """Accuracy, and of how many."""
     return {"accuracy": round(float(right.mean()), 6), "count": len(right)}
@@ -121,13 +118,17 @@ def mcnemar(ours: np.ndarray, theirs: np.ndarray) -> dict[str, Any]:
     return {"only_ours": alone[0], "only_theirs": alone[1], "p": float(f"{chance:.2g}")}
 
 
-def label(name: str) -> str:
-    """The names of the configs of the runs, and their seeds."""
-    words = []
-    for folder in name.split(","):
-        summary = read_json(Workdir(Path(folder)).summary)
-        words.append(f"{summary['config_name']}-seed{summary['seed']}")
-    return " + ".join(words)
+def read_name(name: str) -> tuple[str, list[str]]:
+    """Title and folders of ``a/b,c/d`` or ``title=a/b,c/d``."""
+    title, _, listed = name.rpartition("=")
+    folders = listed.split(",")
+    return title or " + ".join(map(label, folders)), folders
+
+
+def label(folder: str) -> str:
+    """The name of the config of a run, and its seed."""
+    summary = read_json(Workdir(Path(folder)).summary)
+    return f"{summary['config_name']}-seed{summary['seed']}"
 
 
 if __name__ == "__main__":

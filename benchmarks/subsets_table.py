@@ -28,12 +28,12 @@ def make_table(records: dict[str, Any]) -> str:
     ]
     for title, record in records.items():
         cells = [f"{found['accuracy']:.2%}" for found in record["test"].values()]
-        cells.append(_against(record["against_baseline"]))
+        cells.append(against(record["against_baseline"]))
         lines.append(f"| {title} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def _against(found: dict[str, Any]) -> str:
+def against(found: dict[str, Any]) -> str:
     """McNemar's test."""
     counts = f"{found['only_ours']:,}, {found['only_theirs']:,}"
     return f"{counts} (p = {found['p']:.1g})"

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.nn.initializers import zeros
 
 from lstm_jax.cells import CELLS
 from lstm_jax.data.tokenizer import PAD_ID
@@ -54,7 +55,11 @@ def make_programs(module: TextClassifier) -> Programs:
         rows = _tables(params, token_ids)
         start = _tables(params, jnp.full_like(token_ids, module.unknown_id))
         # The words of this text are all there are: one position, one row.
-        alone = module.clone(vocab_size=token_ids.shape[0], train_embedding=True)
+        alone = module.clone(
+            vocab_size=token_ids.shape[0],
+            train_embedding=True,
+            embedding_init=zeros,  # never used, but traced: others divide by the size
+        )
         positions = jnp.arange(token_ids.shape[0], dtype=jnp.int32)[None]
 
         def verdict(tables: list[Array], values: Array) -> Array:

@@ -105,7 +105,7 @@ def load_imdb(
 def load_unlabelled(
     data_dir: str = "", *, archive: ArchiveInfo = LARGE_MOVIE_REVIEWS
 ) -> tuple[str, ...]:
-    """The 50,000 reviews without labels, of other movies than the labelled ones.
+    """The 50,000 reviews without labels; 641 are copies of labelled ones.
 
     Args and errors are those of ``load_imdb``.
     """

@@ -2,6 +2,7 @@
 
 from lstm_jax.cache import cache_dir
 from lstm_jax.data.config import DataConfig
+from lstm_jax.data.copies import without_copies
 from lstm_jax.data.corpus import Corpus
 from lstm_jax.data.files import check_ending, load_files
 from lstm_jax.data.groups import read_groups
@@ -15,7 +16,8 @@ def load_corpus(config: DataConfig, *, unlabelled: bool = False) -> Corpus:
 
     Args:
       config: the settings; those of the tokenizer and the split are not read here.
-      unlabelled: whether to load the unlabelled ones, where there are any.
+      unlabelled: whether to load the unlabelled ones, where there are any; copies of
+        labelled ones, of which some are held out, are left out.
 
     Returns:
       The corpus; the groups of ``config.validation_groups`` go before those of the
@@ -26,7 +28,7 @@ def load_corpus(config: DataConfig, *, unlabelled: bool = False) -> Corpus:
     """
     corpus = _LOADERS[config.source](config)
     if unlabelled and config.source == "imdb_reviews":
-        corpus = corpus._replace(unlabelled=_load_unlabelled(config))
+        corpus = corpus._replace(unlabelled=_load_unlabelled(config, corpus))
     if not config.validation_groups:
         return corpus
     groups = read_groups(
@@ -60,10 +62,11 @@ def _load_imdb(config: DataConfig) -> Corpus:
     return load_imdb(config.data_dir)
 
 
-def _load_unlabelled(config: DataConfig) -> tuple[str, ...]:
+def _load_unlabelled(config: DataConfig, corpus: Corpus) -> tuple[str, ...]:
     from lstm_jax.data.imdb import load_unlabelled
 
-    return load_unlabelled(config.data_dir)
+    labelled = corpus.train.texts + (corpus.test.texts if corpus.test else [])
+    return without_copies(load_unlabelled(config.data_dir), of=labelled)
 
 
 def _load_synthetic(config: DataConfig) -> Corpus:

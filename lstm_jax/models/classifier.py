@@ -167,7 +167,10 @@ class TextClassifier(nn.Module):
     def _recur(self, xs: Array, lengths: Array, train: bool) -> Array:
         layers, one_hot = self._layers(), self.inputs == "one_hot"
         input_size = self.vocab_size if one_hot else xs.shape[-1]
-        params = self.param("layers", layers.init, input_size)
+        # Flax draws them at each trace, to compare shapes; JAX cannot draw a matrix
+        # whose size is a symbol, as in an exported program.
+        given = self.get_variable("params", "layers")
+        params = given or self.param("layers", layers.init, input_size)
         if one_hot:
             # Numbers of words have no dtype to compute in: the weights give it.
             params = jax.tree.map(lambda w: w.astype(self.dtype), params)

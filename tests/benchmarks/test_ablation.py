@@ -5,9 +5,11 @@ import json
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lstm_jax.training.config import from_dict
+from lstm_jax.training.predictions import Predictions, Split, save_predictions
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
@@ -42,6 +44,19 @@ def test_a_command_is_that_of_a_user_with_one_thing_off(ablation):
     ]
 
 
+def leave(folder, right):
+    """What a finished run leaves that is read here, of four test reviews."""
+    labels = np.array([0, 1, 0, 1], np.int32)
+    logits = np.where(right, labels, 1 - labels)[:, None] - np.float32(0.5)
+    split = Split(logits, labels, np.ones(4))
+    save_predictions(
+        Predictions(split, split, np.ones(3, np.int64)), folder / "predictions.npz"
+    )
+    scores = {"accuracy": np.mean(right)}
+    summary = {"val": scores, "test": scores, "best_epoch": 1, "seed": 0}
+    (folder / "summary.json").write_text(json.dumps(summary))
+
+
 def test_runs_that_are_there_are_read_and_shown_in_order(
     ablation, tmp_path, monkeypatch
 ):
@@ -50,21 +65,21 @@ def test_runs_that_are_there_are_read_and_shown_in_order(
     def run(words, **how):
         asked.append(words)
         folder = Path(words[4].partition("=")[2])
-        folder.mkdir(exist_ok=True)
-        scores = {"accuracy": 0.9 + 0.01 * len(asked)}
-        summary = {"val": scores, "test": scores, "best_epoch": 1, "seed": 0}
+        folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "summary.json").exists():
-            (folder / "summary.json").write_text(json.dumps(summary))
+            leave(folder, [[1, 1, 1, 0], [1, 0, 0, 1]][len(asked) - 1])
         return subprocess.CompletedProcess(words, 0)
 
     monkeypatch.setattr(ablation.rows.subprocess, "run", run)
+    monkeypatch.setattr(ablation.readme_tables, "write", lambda tables: None)
+    words = ["ablation.py", "--workdir", str(tmp_path / "runs"), "--config.seed=0"]
     assert ablation.tables() == {}
-    for name in ("the language model", "nothing", "nothing"):
-        row = ablation.measure(name, tmp_path / name[:3], "lm", ["--config.seed=0"])
-        ablation.rows.keep(ablation.OUTPUT, name, row)
-    # A finished run is asked too: it is for it to say whose its folder is.
-    assert len(asked) == 3 and asked[0][-1] == "--config.seed=0"
+    for only in ("the language model", "nothing"):
+        monkeypatch.setattr(ablation.sys, "argv", [*words, "--only", only])
+        ablation.main()
+    # "nothing" before the other, and again; a finished run says whose its folder is.
+    assert len(asked) == 3 and all(words[-1] == "--config.seed=0" for words in asked)
     assert ablation.tables()["ablation"].splitlines()[2:] == [
-        "| nothing | 92.00% | 92.00% |",
-        "| the language model | 91.00% | 91.00% |",
+        "| nothing | 75.00% | 75.00% | 0, 0 (p = 1) |",
+        "| the language model | 50.00% | 50.00% | 1, 2 (p = 1) |",
     ]

@@ -67,7 +67,7 @@ def test_other_numbers_are_no_marks(text):
 
 
 def test_runs_alone_and_averaged(corpus, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(subsets, "load_corpus", lambda config, unlabelled: corpus)
+    monkeypatch.setattr(subsets, "load_reviews", lambda: corpus)
     first = leave_run(tmp_path / "a", "one", [2.0, -1.0, -1.0, 1.0, 1.0, 1.0])
     second = leave_run(tmp_path / "b", "two", [-1.0, -1.0, 3.0, 1.0, 2.0, -0.5])
     baseline = np.array([True, False, False, True, True, False])
@@ -103,15 +103,21 @@ def test_mcnemar_is_the_exact_test():
 
 
 def test_a_run_twice_is_refused(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(subsets, "load_corpus", lambda config, unlabelled: corpus)
+    monkeypatch.setattr(subsets, "load_reviews", lambda: corpus)
     run = leave_run(tmp_path / "a", "one", np.ones(6))
     np.savez(tmp_path / "base.npz", **{subsets._BASELINE: LABELS > 0})
     with pytest.raises(UserError, match="another config or seed, got one-seed3"):
         subsets.main(tmp_path / "out.json", tmp_path / "base.npz", [run, run])
 
 
+def test_a_name_may_stand_before_a_run(tmp_path):
+    run = leave_run(tmp_path / "a", "one", np.ones(6))
+    assert subsets.read_name(f"large=x/y,{run}") == ("large", ["x/y", run])
+    assert subsets.read_name(run) == ("one-seed3", [run])
+
+
 def test_runs_on_other_reviews_are_refused(corpus, tmp_path, monkeypatch):
-    monkeypatch.setattr(subsets, "load_corpus", lambda config, unlabelled: corpus)
+    monkeypatch.setattr(subsets, "load_reviews", lambda: corpus)
     run = leave_run(tmp_path / "a", "one", np.ones(6))
     with pytest.raises(UserError, match="expected runs on the test split"):
         subsets.judge([run], 1 - LABELS)
