@@ -111,8 +111,8 @@ def _seeds(runs: list[dict[str, Any]]) -> str:
 
 def _spread(runs: list[dict[str, Any]], split: str) -> str:
     values = [100 * run[split]["accuracy"] for run in runs]
-    if len(values) == 1:
-        return f"{values[0]:.2f}%"
+    if len(values) < 3:  # too few for a deviation
+        return ", ".join(f"{value:.2f}" for value in values) + "%"
     return f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}%"
 
 

@@ -22,7 +22,7 @@ def get_config() -> ConfigDict:
     config = default_config()
     config.name = "finetune"
     config.data.vocab_size = 30_000
-    config.data.max_length = 1200  # whole reviews, but one in a hundred
+    config.data.max_length = 1200  # whole reviews, but two in a thousand
     config.model.pretrained = "runs/lm"
     config.model.bidirectional = False
     config.model.embedding_size = 256

@@ -2,7 +2,7 @@
 
     python train.py --config configs/lm_large.py
 
-Two layers of 1,280, the regularisers of AWD-LSTM.  Its perplexity on the validation
+Two layers of 1,280, the dropout of AWD-LSTM.  Its perplexity on the validation
 reviews was 61.3 (``results/language_models``), after eight minutes of an H100 that
 trained ``configs/lm_large_backward.py`` at the same time.
 """

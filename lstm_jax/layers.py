@@ -160,13 +160,17 @@ def bidirectional(cell: Cell, **settings: Any) -> Layer:
     return Layer(init, initial_carry, apply, 2 * cell.output_size)
 
 
-def stack(layers: Sequence[Layer], *, dropout_rate: float = 0.0) -> Layer:
+def stack(
+    layers: Sequence[Layer], *, dropout_rate: float = 0.0, along: tuple[int, ...] = ()
+) -> Layer:
     """Layers one on another; each reads the outputs of the one below.
 
     Args:
       layers: from the bottom up, at least one.
       dropout_rate: share of each layer's outputs dropped on the way up (not on
         the last layer's), in [0, 1), when ``apply`` is given a ``key``.
+      along: axes of the outputs ``[T, B, H]`` along which the same is dropped
+        everywhere: ``(0,)`` for all steps (Gal & Ghahramani, 2016).
 
     Returns:
       A ``Layer`` with params ``{"layer_0": ..., "layer_1": ...}`` and a tuple of
@@ -212,7 +216,7 @@ def stack(layers: Sequence[Layer], *, dropout_rate: float = 0.0) -> Layer:
             if key is not None:
                 key, key_below, key_inside = jax.random.split(key, 3)
             if n > 0 and key_below is not None:
-                ys = dropout(key_below, ys, dropout_rate)
+                ys = dropout(key_below, ys, dropout_rate, along=along)
             last, ys = layer.apply(
                 params[f"layer_{n}"], ys, carry=start, lengths=lengths, key=key_inside
             )

@@ -1,6 +1,8 @@
 """The validation split: a fixed rule, by group where groups are known."""
 
+import hashlib
 import logging
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -66,6 +68,19 @@ def sample_rows(rows: np.ndarray, count: int, setting: str) -> np.ndarray:
         logger.warning("%s: all of them, %d, are used", setting, len(rows))
     order = np.random.default_rng(_SPLIT_SEED).permutation(len(rows))
     return np.sort(rows[order[: count or None]])
+
+
+def digest_texts(texts: Iterable[str]) -> str:
+    """A short name for these texts in this order.
+
+    >>> digest_texts(["ab", "c"]) == digest_texts(["a", "bc"])
+    False
+    """
+    digest = hashlib.sha256()
+    for text in texts:
+        encoded = text.encode(errors="surrogatepass")
+        digest.update(len(encoded).to_bytes(8, "little") + encoded)
+    return digest.hexdigest()[:16]
 
 
 def _warn_of_large(held_out: np.ndarray, fraction: float, count: int) -> None:

@@ -30,7 +30,7 @@ class LanguageModel(nn.Module):
       vocabulary_dropout_rate: of words, everywhere in a batch.
 
     The other attributes are those of ``ModelConfig``; those of dropout draw once a
-    row, but ``layer_dropout_rate``, between layers.
+    row, for all of its words.
     """
 
     vocab_size: int
@@ -130,4 +130,6 @@ class LanguageModel(nn.Module):
             chunk_size=self.chunk_size or None,
             implementation=self.implementation,
         )
-        return stack([layer] * self.num_layers, dropout_rate=self.layer_dropout_rate)
+        return stack(
+            [layer] * self.num_layers, dropout_rate=self.layer_dropout_rate, along=(0,)
+        )

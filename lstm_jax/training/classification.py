@@ -53,7 +53,12 @@ from lstm_jax.training.predictions import (
     save_predictions,
     split_of,
 )
-from lstm_jax.training.pretrained import NOTHING, Pretrained, read_pretrained
+from lstm_jax.training.pretrained import (
+    NOTHING,
+    Pretrained,
+    check_held_out,
+    read_pretrained,
+)
 from lstm_jax.training.progress import Progress
 from lstm_jax.training.state import PyTree, TrainState
 from lstm_jax.training.steps import EvalStep, TrainStep, classifier_loss, make_eval_step
@@ -129,6 +134,7 @@ def make_classification(config: Config, workdir: Workdir) -> Task:
             text_dir=workdir.path,
             tokenizer=pretrained.tokenizer,
         )
+        check_held_out(pretrained, data.val_texts)
     leave_text(workdir, data.corpus, data.text, pretrained.origin)
     learner = make_learner(config, data, pretrained)
     work = Work(config, data, learner, read_origin(workdir))

@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from lstm_jax.data.corpus import Corpus, Reviews
 from lstm_jax.data.datasets import Text, learn_text, load_text, tokenize
 from lstm_jax.data.sources import load_corpus
-from lstm_jax.data.splits import split_validation
+from lstm_jax.data.splits import digest_texts, split_validation
 from lstm_jax.data.streams import Streams, Window, count_windows, lay_out
 from lstm_jax.models.build import build_language_model
 from lstm_jax.models.language_model import LanguageModel
@@ -46,12 +46,14 @@ class Texts(NamedTuple):
       text: how words became numbers.
       train: int32 token ids of each text to learn from.
       val: of each to choose on.
+      held_out: a short name for the texts to choose on.
     """
 
     corpus: Corpus
     text: Text
     train: list[np.ndarray]
     val: list[np.ndarray]
+    held_out: str
 
 
 class Work(NamedTuple):
@@ -107,7 +109,8 @@ def load_texts(config: Config, workdir: Workdir) -> Texts:
     val = [corpus.train.texts[i] for i in val_rows]
     read = Reviews(train, np.zeros(len(train), np.int32))
     text = load_text(workdir.path, 1, 0) or learn_text(read, data, 1)
-    return Texts(corpus, text, tokenize(text, train), tokenize(text, val))
+    ids = (tokenize(text, texts) for texts in (train, val))
+    return Texts(corpus, text, *ids, held_out=digest_texts(val))
 
 
 def _prepare(config: Config, texts: Texts) -> Work:
@@ -117,7 +120,8 @@ def _prepare(config: Config, texts: Texts) -> Work:
         config.language_model,
         vocab_size=texts.text.tokenizer.get_vocab_size(),
     )
-    mesh = make_data_mesh(train.batch_size, train.eval_batch_size)
+    part = train.batch_size // config.optim.accumulation_steps
+    mesh = make_data_mesh(part, train.eval_batch_size)
     val = lay_out(
         texts.val,
         rows=train.eval_batch_size,
@@ -224,6 +228,7 @@ def _facts(work: Work, progress: Progress) -> dict[str, Any]:
         "notice": texts.corpus.notice,
         "validation_by_group": texts.corpus.train.groups is not None,
         "counts": {"train": len(texts.train), "val": len(texts.val)},
+        "held_out": texts.held_out,
         "words": words,
         "vocab_size": texts.text.tokenizer.get_vocab_size(),
         "perplexity": round(math.exp(min(progress.best_val["loss"], 700.0)), 4),

@@ -1,10 +1,12 @@
 """What a classifier takes over from a language model: its words and its layers."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tokenizers import Tokenizer
 
+from lstm_jax.data.splits import digest_texts
 from lstm_jax.errors import UserError
 from lstm_jax.paths import expand
 from lstm_jax.training.config import Config
@@ -35,11 +37,14 @@ class Pretrained(NamedTuple):
       tokenizer: the words; None learns them.
       params: by the names of the classifier; what is not here is drawn.
       origin: what is told of the language model.
+      held_out: a short name for the validation reviews that it has not read, where
+        it reads reviews of the same source; "" otherwise.
     """
 
     tokenizer: Tokenizer | None
     params: dict[str, PyTree]
     origin: dict[str, Any]
+    held_out: str = ""
 
 
 NOTHING = Pretrained(None, {}, {})
@@ -58,7 +63,26 @@ def read_pretrained(config: Config) -> Pretrained:
     params = {name: trained.params[name] for name in ("embedding", "layers")}
     told = ("config_name", "seed", "commit", "perplexity")
     origin = {name: summary[name] for name in told if name in summary}
-    return Pretrained(trained.tokenizer, params, origin)
+    same = _source(trained.config) == _source(config)
+    held_out = summary.get("held_out", "") if same else ""
+    return Pretrained(trained.tokenizer, params, origin, held_out)
+
+
+def check_held_out(pretrained: Pretrained, val_texts: Iterable[str]) -> None:
+    """Look that the language model has held out the validation reviews.
+
+    Settings alone do not tell: which reviews are held out hangs on the movies that are
+    known, and those on how the data was prepared.
+
+    Raises:
+      UserError: it has held out others, so it has read some of these.
+    """
+    if pretrained.held_out and pretrained.held_out != digest_texts(val_texts):
+        raise UserError(
+            "model.pretrained: expected a language model that holds out the same "
+            "validation reviews, got one that has read some of them; train both on the "
+            "same data, with the same data.validation_groups"
+        )
 
 
 def check_pretrained(config: Config) -> Path:

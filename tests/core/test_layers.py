@@ -38,8 +38,9 @@ def passing(size):
     return Layer(lambda *_: {}, lambda *_: (), apply, size)
 
 
-def pass_through(num_layers, rate, key, xs):
-    layer = stack([passing(xs.shape[-1])] * num_layers, dropout_rate=rate)
+def pass_through(num_layers, rate, key, xs, along=()):
+    layers = [passing(xs.shape[-1])] * num_layers
+    layer = stack(layers, dropout_rate=rate, along=along)
     params = {f"layer_{n}": {} for n in range(num_layers)}
     return layer.apply(params, xs, key=key)[1]
 
@@ -154,6 +155,14 @@ def test_dropout_is_drawn_anew_for_each_layer_and_key():
     two = pass_through(3, 0.5, jax.random.key(0), xs) == 0
     assert 0.45 < float((one == other).mean()) < 0.55
     assert 0.72 < float(two.mean()) < 0.78
+
+
+def test_dropout_along_time_is_one_draw_a_row():
+    xs = random_like(jax.ShapeDtypeStruct((7, 10, 100), jnp.float32), seed=0)
+    ys = np.asarray(pass_through(2, 0.5, jax.random.key(0), xs, along=(0,)))
+    dropped = ys == 0
+    assert (dropped == dropped[0]).all() and 0.4 < dropped.mean() < 0.6
+    assert not (dropped[0] == dropped[0, 0]).all()
 
 
 def test_the_same_key_gives_the_same_dropout():

@@ -8,8 +8,9 @@ import tensorflow_datasets as tfds
 
 import lstm_jax.data
 from lstm_jax.cache import cache_dir
-from lstm_jax.data import prepared
+from lstm_jax.data import imdb, prepared
 from lstm_jax.data.config import DataConfig
+from lstm_jax.data.corpus import Corpus, Reviews
 from lstm_jax.data.groups import number_groups, read_groups
 from lstm_jax.data.sources import check_files, load_corpus
 from lstm_jax.errors import UserError
@@ -101,6 +102,19 @@ def test_cache_dir_without_the_variable(monkeypatch, tmp_path):
 def test_imdb_is_loaded_from_data_dir(tmp_path, offline):
     with pytest.raises(UserError, match=str(tmp_path)):
         load_corpus(DataConfig(source="imdb_reviews", data_dir=str(tmp_path)))
+
+
+def test_copies_of_labelled_reviews_are_no_unlabelled_ones(monkeypatch):
+    labels = np.array([0, 1], np.int32)
+    train = Reviews(["Dull.", "Fine."], labels)
+    test = Reviews(["Great! A film", "Bad"], labels)
+    corpus = Corpus("imdb_reviews", ("neg", "pos"), train, test)
+    texts = ("Other.", "great!<br />a  film", "DULL.", "Dull", "Other.")
+    monkeypatch.setattr(imdb, "load_imdb", lambda data_dir: corpus)
+    monkeypatch.setattr(imdb, "load_unlabelled", lambda data_dir: texts)
+    found = load_corpus(DataConfig(), unlabelled=True).unlabelled
+    assert found == ("Other.", "Dull", "Other.")
+    assert load_corpus(DataConfig()).unlabelled == ()
 
 
 def test_files(reviews_csv):

@@ -20,9 +20,9 @@ from lstm_jax.training.clock import Clock
 from lstm_jax.training.finished import load_language_model
 from lstm_jax.training.logbook import read_metrics
 from lstm_jax.training.loop import train_and_evaluate
-from lstm_jax.training.pretrained import read_pretrained
+from lstm_jax.training.pretrained import check_held_out, read_pretrained
 from lstm_jax.training.run import set_up
-from lstm_jax.training.workdir import Workdir, read_json
+from lstm_jax.training.workdir import Workdir, read_json, write_json
 from lstm_jax.unroll import trace
 
 SHARED = {"model.bidirectional": False, "model.hidden_size": 5, "data.num_buckets": 1}
@@ -176,6 +176,24 @@ def test_reviews_that_the_language_model_has_read_validate_nothing(
     changes["data.train_file"] = f"{file.parent}/../{file.parent.name}/{file.name}"
     with pytest.raises(UserError, match=f"^{name}: expected .* as in .* got "):
         train_and_evaluate(tiny_config({**CLASSIFIER, **changes}), tmp_path)
+
+
+def test_the_same_settings_with_other_movies_are_refused(
+    config, tiny_config, language_model, backward, tmp_path
+):
+    """The file of groups may have changed, or the data be prepared without movies."""
+    other = tmp_path / "language_model"
+    shutil.copytree(language_model, other)
+    summary = read_json(other / "summary.json")
+    assert len(summary["held_out"]) == 16
+    write_json(other / "summary.json", summary | {"held_out": "0" * 16})
+    changes = {"model.pretrained": str(other), "model.backward": backward}
+    with pytest.raises(UserError, match="^model.pretrained: .* read some of them; "):
+        train_and_evaluate(tiny_config({**CLASSIFIER, **changes}), tmp_path / "run")
+    assert not (tmp_path / "run/tokenizer.json").exists()
+    pretrained = read_pretrained(config)
+    assert pretrained.held_out == summary["held_out"]
+    check_held_out(pretrained._replace(held_out=""), ["another source"])
 
 
 def test_its_folder_is_all_that_a_classifier_needs(trained, language_model):

@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from lstm_jax import layers
 from lstm_jax.models.language_model import LanguageModel
 
 SIZES = {"vocab_size": 11, "embedding_size": 6}
@@ -76,6 +77,23 @@ def test_each_kind_of_dropout_is_drawn_in_training_alone(name):
     np.testing.assert_array_equal(train(0), train(0))
     assert np.abs(train(0) - train(1)).max() > 1e-3
     assert np.abs(train(0) - read[1]).max() > 1e-3
+
+
+def test_dropout_between_layers_is_one_draw_a_row(monkeypatch):
+    model, variables, token_ids = make(num_layers=2, layer_dropout_rate=0.5)
+    real, handed_up = layers.dropout, []
+
+    def spy(key, x, rate, **how):
+        y = real(key, x, rate, **how)
+        handed_up.append(y) if rate else None
+        return y
+
+    monkeypatch.setattr(layers, "dropout", spy)
+    model.apply(variables, token_ids, train=True, rngs={"dropout": jax.random.key(0)})
+    (ys,) = handed_up
+    dropped = np.asarray(ys) == 0
+    assert dropped.any() and (dropped == dropped[0]).all()
+    assert not (dropped[0] == dropped[0, 0]).all()
 
 
 def test_a_word_that_is_dropped_is_dropped_everywhere():

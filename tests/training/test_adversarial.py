@@ -14,7 +14,7 @@ from lstm_jax.models.config import ModelConfig
 from lstm_jax.training.adversarial import adversarial_loss, worst_shift
 from lstm_jax.training.losses import metric_sums, soft_cross_entropy
 from lstm_jax.training.state import create_state
-from lstm_jax.training.steps import make_train_step
+from lstm_jax.training.steps import _inputs, logits_of_parts, make_train_step
 
 LENGTHS = np.array([6, 1, 4], np.int32)
 VOCAB, WIDTH = 12, 6
@@ -176,6 +176,64 @@ def test_the_loss_of_a_step_is_that_of_words_shifted_and_not(model, params, batc
         gradient,
         held,
     )
+
+
+@pytest.fixture(scope="module")
+def mixed(batch):
+    """A model with dropout and n-grams, its parameters, and a batch with n-grams."""
+    model = build_classifier(
+        ModelConfig(
+            embedding_size=5,
+            hidden_size=4,
+            bidirectional=False,
+            head_dropout_rate=0.5,
+            embedding_dropout_rate=0.3,
+            ngram_share=0.4,
+        ),
+        vocab_size=VOCAB,
+        num_classes=2,
+        num_ngrams=7,
+    )
+    rng = np.random.default_rng(6)
+    batch = batch._replace(
+        ngram_ids=rng.integers(0, 7, (3, 4)).astype(np.int32),
+        ngram_values=rng.normal(size=(3, 4, 1)).astype(np.float32),
+    )
+    params = model.init(jax.random.key(1), *_inputs(batch))["params"]
+    return model, jax.tree.map(lambda x: 2.0 * x + 0.1, params), batch
+
+
+def test_the_same_is_dropped_of_shifted_words_and_ngrams_are_learned_once(mixed):
+    model, params, batch = mixed
+    norm, key = 0.5, jax.random.key(3)
+
+    def parts(params, shift):
+        return logits_of_parts(model, params, batch, key, shift)
+
+    def network(params, shift):
+        return metric_sums(parts(params, shift)[0], batch.labels, batch.weights).loss
+
+    vectors = params["embedding"]["embedding"][batch.token_ids.T]
+    slope = jax.grad(network, argnums=1)(params, jnp.zeros_like(vectors))
+    shift = worst_shift(slope, vectors, LENGTHS, norm)
+
+    def by_hand(params):
+        """The network on both, the n-grams once."""
+        ngrams = metric_sums(parts(params, 0.0)[1], batch.labels, batch.weights).loss
+        return network(params, 0.0) + ngrams + network(params, shift)
+
+    loss = jax.value_and_grad(adversarial_loss(model, norm), has_aux=True)
+    (total, told), gradient = jax.jit(loss)(params, (), batch, key)
+    expected, slope = jax.jit(jax.value_and_grad(by_hand))(params)
+    np.testing.assert_allclose(total, expected, rtol=1e-5)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+        gradient,
+        slope,
+    )
+    together = model.combine(parts(params, 0.0))
+    sums = metric_sums(together, batch.labels, batch.weights)
+    np.testing.assert_allclose(told.sums.loss, sums.loss, rtol=1e-5)
 
 
 def logits_of(model, params, batch, shift=0.0):

@@ -4,6 +4,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from lstm_jax.data.streams import lay_out
@@ -20,6 +21,8 @@ from lstm_jax.training.next_word import (
     next_word_loss,
     word_sums,
 )
+from lstm_jax.training.state import create_state
+from lstm_jax.training.steps import make_train_step
 
 VOCAB = 23
 MODEL = LanguageModel(vocab_size=VOCAB, embedding_size=5, hidden_size=7)
@@ -97,6 +100,25 @@ def test_the_carry_goes_on_and_the_gradient_does_not():
 
     for gradient in jax.tree.leaves(jax.grad(through)(carry)):
         assert not gradient.any()
+
+
+def test_parts_of_a_batch_move_as_the_whole_and_each_row_keeps_its_carry():
+    laid, key = streams(rows=6), jax.random.key(0)
+    optimizer, loss = optax.sgd(0.5), next_word_loss(MODEL, Penalties(), num_sampled=0)
+    ended = []
+    for parts in (1, 3):
+        step = make_train_step(loss, optimizer, key, accumulation_steps=parts)
+        state = create_state(PARAMS, optimizer, average=False, carry=carry_of(6))
+        for index in (1, 2):
+            state, sums = jax.jit(step)(state, laid.at(index))
+        ended.append((state.params, state.carry, sums))
+    rows = np.asarray(jax.tree.leaves(ended[0][1])[0])
+    assert (
+        np.abs(rows[:, None] - rows).max(axis=-1)[~np.eye(6, dtype=bool)].min() > 0.01
+    )
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), *ended
+    )
 
 
 def test_told_from_a_large_sample_the_loss_and_its_gradient_are_about_the_same():
