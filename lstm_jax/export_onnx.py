@@ -142,10 +142,17 @@ def _compute(equation: Any, inputs: list[Array]) -> list[Array]:
         inner = params[_CALLS[primitive.name]]
         return _run(inner.jaxpr, inner.consts, inputs)
     if primitive.name == "scan" and params["reverse"]:
-        fixed = params["num_consts"] + params["num_carry"]
-        inputs[fixed:] = [jnp.flip(x, 0) for x in inputs[fixed:]]
+        body = params["jaxpr"].jaxpr
+        inputs = _flip_sequences(inputs, body.invars)
         outputs = primitive.bind(*inputs, **{**params, "reverse": False})
-        carry = params["num_carry"]
-        return [*outputs[:carry], *(jnp.flip(y, 0) for y in outputs[carry:])]
+        return _flip_sequences(outputs, body.outvars)
     outputs = primitive.bind(*inputs, **params)
     return list(outputs) if primitive.multiple_results else [outputs]
+
+
+def _flip_sequences(arrays: list[Array], of_a_step: Any) -> list[Array]:
+    """Turn round those that have an axis more than in a step: that of time."""
+    return [
+        jnp.flip(x, 0) if x.ndim > step.aval.ndim else x
+        for x, step in zip(arrays, of_a_step, strict=True)
+    ]
