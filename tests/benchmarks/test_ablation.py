@@ -74,12 +74,12 @@ def test_runs_that_are_there_are_read_and_shown_in_order(
     monkeypatch.setattr(ablation.readme_tables, "write", lambda tables: None)
     words = ["ablation.py", "--workdir", str(tmp_path / "runs"), "--config.seed=0"]
     assert ablation.tables() == {}
-    for only in ("the language model", "nothing"):
+    for only in ("the language model and shifted words", "nothing"):
         monkeypatch.setattr(ablation.sys, "argv", [*words, "--only", only])
         ablation.main()
     # "nothing" before the other, and again; a finished run says whose its folder is.
     assert len(asked) == 3 and all(words[-1] == "--config.seed=0" for words in asked)
     assert ablation.tables()["ablation"].splitlines()[2:] == [
         "| nothing | 75.00% | 75.00% | 0, 0 (p = 1) |",
-        "| the language model | 50.00% | 50.00% | 1, 2 (p = 1) |",
+        "| the language model and shifted words | 50.00% | 50.00% | 1, 2 (p = 1) |",
     ]
