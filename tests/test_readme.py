@@ -26,7 +26,7 @@ def published_table():
     "name",
     [
         *("results_table", "published_table", "speed_table", "subsets_table"),
-        "learning_curve",
+        *("learning_curve", "ablation"),
     ],
 )
 def test_the_tables_in_the_readme_are_those_of_the_results(name):
