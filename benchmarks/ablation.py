@@ -105,7 +105,8 @@ def make_table(found: dict[str, Any]) -> str:
         if name in found:
             row = found[name]
             cells = [f"{row[split]['accuracy']:.2%}" for split in ("test", "val")]
-            cells.append(subsets_table.against(row["against_whole"]))
+            against = row["against_whole"]
+            cells.append("" if name == _WHOLE else subsets_table.against(against))
             lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

@@ -80,6 +80,6 @@ def test_runs_that_are_there_are_read_and_shown_in_order(
     # "nothing" before the other, and again; a finished run says whose its folder is.
     assert len(asked) == 3 and all(words[-1] == "--config.seed=0" for words in asked)
     assert ablation.tables()["ablation"].splitlines()[2:] == [
-        "| nothing | 75.00% | 75.00% | 0, 0 (p = 1) |",
+        "| nothing | 75.00% | 75.00% |  |",
         "| the language model and shifted words | 50.00% | 50.00% | 1, 2 (p = 1) |",
     ]
