@@ -28,8 +28,8 @@ _AGAINST = "right where the whole is wrong, and the other way round"
 # What is off, and how; the first is the config as it is.
 VARIANTS: dict[str, tuple[str, ...]] = {
     _WHOLE: (),
-    # What begins with nothing has no layers to be careful with, and learns nothing of
-    # shifted words: its loss stayed at that of chance for 400 steps.
+    # What begins with nothing has no layers to be careful with.  With shifts, its loss
+    # stayed at that of chance for 400 steps; without, it still did.
     "the language model and shifted words": (
         "model.pretrained=",
         "train.adversarial_norm=0.0",
