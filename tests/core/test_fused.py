@@ -164,7 +164,8 @@ def test_a_gpu_moves_bfloat16(name, monkeypatch):
     assert stored and set(stored) == {"bfloat16"}
 
 
-@pytest.mark.parametrize("name", CELLS)
+# One of each kind of gate: its own, those of two products, and normed ones.
+@pytest.mark.parametrize("name", ["lstm", "gru", "layer_norm_lstm"])
 def test_moving_bfloat16_costs_no_more_than_its_products(name, monkeypatch):
     plain, inputs = gradient("float32", name, "scan")
     function, narrow = gradient("bfloat16", name)
