@@ -26,6 +26,7 @@ import itertools
 import logging
 import shlex
 import traceback
+from collections.abc import Collection
 from typing import Any
 
 import jax
@@ -259,7 +260,7 @@ def explain(argv: list[str], error: BaseException) -> str:
     for argument in argv[1:]:
         name = argument.lstrip("-").split("=")[0].removeprefix("config.")
         if argument.startswith("--config.") and name not in known:
-            close = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+            close = nearest(name, known)
             hint = f"; did you mean {' or '.join(close)}?" if close else ""
             return f"--config.{name}: no such setting{hint}"
     of_another = isinstance(error, flags.Error) and "flag --config=" not in str(error)
@@ -268,6 +269,13 @@ def explain(argv: list[str], error: BaseException) -> str:
             error = error.__context__
         return failed(file, error)
     return f"command line: {' '.join(str(error).split())}"
+
+
+def nearest(name: str, known: Collection[str]) -> list[str]:
+    """Settings that may be meant: those of that name elsewhere, else like names."""
+    last = name.split(".")[-1]
+    elsewhere = [one for one in known if one.split(".")[-1] == last]
+    return elsewhere or difflib.get_close_matches(name, known, n=3, cutoff=0.4)
 
 
 def show_language_model(summary: dict, workdir: Path) -> None:

@@ -1,79 +1,123 @@
-"""What each ingredient of ``configs/finetune.py`` brings: runs with one of them off.
+"""What each ingredient of a config brings: runs with one of them off.
 
-    python benchmarks/ablation.py --pretrained runs/lm [--config.data....=... ...]
+    python benchmarks/ablation.py lstm --seeds 0 1 2 [--config.data....=... ...]
+    python benchmarks/ablation.py finetune --pretrained runs/lm
 
 Each run has a folder below ``--workdir``, so that the same command goes on after it was
-stopped.  ``nothing`` is run first: the others are compared with it, review by review.
-Writes ``results/ablation.json`` and README's table.
+stopped.  ``nothing`` is run first: the others are compared with it, seed by seed and
+review by review.  Writes ``results/ablation.json`` and README's tables.
 """
 
 import argparse
 import json
 import re
+import statistics
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import compare
 import numpy as np
 import readme_tables
 import rows
 import subsets
-import subsets_table
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "results" / "ablation.json"
 _WHOLE = "nothing"
-_AGAINST = "right where the whole is wrong, and the other way round"
-# What is off, and how; the first is the config as it is.
-VARIANTS: dict[str, tuple[str, ...]] = {
-    _WHOLE: (),
-    # What begins with nothing has no layers to be careful with.  With shifts, its loss
-    # stayed at that of chance for 400 steps; without, it still did.
-    "the language model and shifted words": (
-        "model.pretrained=",
-        "train.adversarial_norm=0.0",
-        "optim.layer_decay=1.0",
-        "optim.unfreeze_epochs=0.0",
-    ),
-    "shifted words": ("train.adversarial_norm=0.0",),
-    "layers that begin to move one after the other": ("optim.unfreeze_epochs=0.0",),
-    "lower layers that move less": ("optim.layer_decay=1.0",),
-    "the moving average of the weights": ("optim.ema_decay=0.0",),
-    "whole reviews (400 words instead)": ("data.max_length=400",),
-    "last output and maximum (the mean alone)": ("model.pooling=mean",),
+# By config: what is off, and how; the first of each is the config as it is.
+VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
+    "lstm": {
+        _WHOLE: (),
+        "the n-grams": ("data.ngram_order=0",),
+        "the network": ("model.ngram_share=1.0",),
+        "trigrams": ("data.ngram_order=2",),
+        "trigrams and bigrams": ("data.ngram_order=1",),
+        "the moving average of the weights": ("optim.ema_decay=0.0",),
+    },
+    "lstm_words": {
+        _WHOLE: (),
+        "dropout of words": ("model.word_dropout_rate=0.0",),
+        "dropout of their numbers": ("model.embedding_dropout_rate=0.0",),
+        "dropout before the logit": ("model.head_dropout_rate=0.0",),
+        "all three": (
+            "model.word_dropout_rate=0.0",
+            "model.embedding_dropout_rate=0.0",
+            "model.head_dropout_rate=0.0",
+        ),
+        "the moving average of the weights": ("optim.ema_decay=0.0",),
+        "the backward direction": ("model.bidirectional=False",),
+        "the maximum of the outputs (the mean alone)": ("model.pooling=mean",),
+        "mean and maximum (the last output instead)": ("model.pooling=last",),
+        "half of the 400 words of a review": ("data.max_length=200",),
+    },
+    "finetune": {
+        _WHOLE: (),
+        # What begins with nothing has no layers to be careful with.  With shifts, its
+        # loss stayed at that of chance for 400 steps; without, it still did.
+        "the language model and shifted words": (
+            "model.pretrained=",
+            "train.adversarial_norm=0.0",
+            "optim.layer_decay=1.0",
+            "optim.unfreeze_epochs=0.0",
+        ),
+        "shifted words": ("train.adversarial_norm=0.0",),
+        "layers that begin to move one after the other": ("optim.unfreeze_epochs=0.0",),
+        "lower layers that move less": ("optim.layer_decay=1.0",),
+        "the moving average of the weights": ("optim.ema_decay=0.0",),
+        "whole reviews (400 words instead)": ("data.max_length=400",),
+        "last output and maximum (the mean alone)": ("model.pooling=mean",),
+    },
 }
 
 
+class Point(NamedTuple):
+    """One run."""
+
+    config: str
+    left_out: str
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return "-".join(re.findall(r"\w+", " ".join(map(str, self))))
+
+    @property
+    def whole(self) -> "Point":
+        """The run with nothing left out."""
+        return self._replace(left_out=_WHOLE)
+
+
 def main() -> None:
-    """Run what is not there yet; write each run, then the table."""
+    """Run what is not there yet; write each run, then the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("config", choices=list(VARIANTS))
     parser.add_argument("--workdir", type=Path, default=Path("runs/ablation"))
-    parser.add_argument("--pretrained", default="runs/lm")
-    parser.add_argument("--only", nargs="*", default=VARIANTS, choices=list(VARIANTS))
+    parser.add_argument("--pretrained", default="runs/lm", help="of finetune alone")
+    parser.add_argument("--seeds", nargs="*", type=int, default=[0])
+    parser.add_argument("--only", nargs="*", help="what to leave out")
     arguments, settings = parser.parse_known_args()
-    for name in dict.fromkeys((_WHOLE, *arguments.only)):
-        row = measure(name, arguments.workdir, arguments.pretrained, settings)
-        rows.keep(OUTPUT, name, row)
+    only = arguments.only or VARIANTS[arguments.config]
+    for seed in arguments.seeds:
+        for left_out in dict.fromkeys((_WHOLE, *only)):
+            point = Point(arguments.config, left_out, seed)
+            row = measure(point, arguments.workdir, arguments.pretrained, settings)
+            rows.keep(OUTPUT, point.name, row)
     readme_tables.write(tables())
 
 
 def measure(
-    name: str, workdir: Path, pretrained: str, settings: list[str]
+    point: Point, workdir: Path, pretrained: str, settings: list[str]
 ) -> dict[str, Any]:
     """Train, go on, or leave it as it is; what came out."""
-    folder = folder_of(workdir, name)
-    summary = rows.train_once(command(name, folder, pretrained) + settings, folder)
-    names = ("val", "test", "best_epoch", "seed")
-    row = {key: summary[key] for key in names}
-    row["against_whole"] = subsets.mcnemar(right(folder), right(folder_of(workdir)))
-    print(json.dumps({name: row}), flush=True)
+    folder = workdir / point.name
+    summary = rows.train_once(command(point, folder, pretrained) + settings, folder)
+    row = point._asdict() | {key: summary[key] for key in ("val", "test", "best_epoch")}
+    whole = right(workdir / point.whole.name)
+    row["against_whole"] = subsets.mcnemar(right(folder), whole)
+    print(json.dumps(row), flush=True)
     return row
-
-
-def folder_of(workdir: Path, name: str = _WHOLE) -> Path:
-    """Where a variant is trained."""
-    return workdir / "-".join(re.findall(r"\w+", name))
 
 
 def right(folder: Path) -> np.ndarray:
@@ -81,34 +125,54 @@ def right(folder: Path) -> np.ndarray:
     return subsets.right_by_mean([compare.read_test(str(folder))])
 
 
-def command(name: str, folder: Path, pretrained: str) -> list[str]:
+def command(point: Point, folder: Path, pretrained: str) -> list[str]:
     """What a user would type."""
-    words = [sys.executable, "train.py", "--config", "configs/finetune.py"]
-    words += [f"--workdir={folder.absolute()}"]
-    words += [f"--config.model.pretrained={Path(pretrained).absolute()}"]
-    return words + [f"--config.{setting}" for setting in VARIANTS[name]]
+    words = [sys.executable, "train.py", "--config", f"configs/{point.config}.py"]
+    words += [f"--workdir={folder.absolute()}", f"--config.seed={point.seed}"]
+    if point.config == "finetune":
+        words += [f"--config.model.pretrained={Path(pretrained).absolute()}"]
+    settings = VARIANTS[point.config][point.left_out]
+    return words + [f"--config.{setting}" for setting in settings]
 
 
 def tables() -> dict[str, str]:
     """By the name of their marks."""
-    found = rows.read(OUTPUT)
-    return {"ablation": make_table(found)} if found else {}
+    found = list(rows.read(OUTPUT).values())
+    return {
+        f"ablation-{config}": make_table(config, found)
+        for config in VARIANTS
+        if any(row["config"] == config for row in found)
+    }
 
 
-def make_table(found: dict[str, Any]) -> str:
-    """A row a variant, in the order of ``VARIANTS``."""
+def make_table(config: str, found: list[dict[str, Any]]) -> str:
+    """A row for what was left out, in the order of ``VARIANTS``."""
     lines = [
-        f"| left out | test accuracy | validation | {_AGAINST} |",
+        "| left out | test accuracy | validation | points on test, and their chance |",
         "|---|---|---|---|",
     ]
-    for name in VARIANTS:
-        if name in found:
-            row = found[name]
-            cells = [f"{row[split]['accuracy']:.2%}" for split in ("test", "val")]
-            against = row["against_whole"]
-            cells.append("" if name == _WHOLE else subsets_table.against(against))
-            lines.append(f"| {name} | {' | '.join(cells)} |")
+    for left_out in VARIANTS[config]:
+        runs = [r for r in found if (r["config"], r["left_out"]) == (config, left_out)]
+        if runs:
+            cells = [accuracies(runs, split) for split in ("test", "val")]
+            cells.append("" if left_out == _WHOLE else ", ".join(map(gain, runs)))
+            lines.append(f"| {left_out} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def accuracies(runs: list[dict[str, Any]], split: str) -> str:
+    """Mean and standard deviation; each, of fewer than three."""
+    found = [100 * run[split]["accuracy"] for run in runs]
+    if len(found) < 3:
+        return ", ".join(f"{one:.2f}" for one in found) + "%"
+    return f"{statistics.mean(found):.2f} ± {statistics.stdev(found):.2f}%"
+
+
+def gain(run: dict[str, Any]) -> str:
+    """Points more than the whole of the same seed, and McNemar's test."""
+    alone = run["against_whole"]
+    points = 100 * (alone["only_ours"] - alone["only_theirs"]) / run["test"]["count"]
+    return f"{points:+.2f} (p = {alone['p']:.1g})".replace("-", "−", 1)
 
 
 if __name__ == "__main__":

@@ -51,11 +51,7 @@ def read_splits(config: DataConfig, num_labelled: int = 0) -> list[Reviews]:
         raise SystemExit("expected a corpus with a test split")
     train, val = split_validation(corpus.train, config.validation_fraction)
     train = sample_rows(train, num_labelled, "data.num_labelled")
-    return [*(_pick(corpus.train, rows) for rows in (train, val)), corpus.test]
-
-
-def _pick(reviews: Reviews, rows: np.ndarray) -> Reviews:
-    return Reviews([reviews.texts[i] for i in rows], reviews.labels[rows])
+    return [corpus.train.pick(train), corpus.train.pick(val), corpus.test]
 
 
 def judge(

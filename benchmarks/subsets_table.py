@@ -1,10 +1,14 @@
 """Write README's table of parts of the test split from ``results/subsets.json``.
 
 python benchmarks/subsets_table.py
+
+A row for each config, or average of several: means over the seeds.
 """
 
 import json
+import re
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import readme_tables
@@ -19,24 +23,39 @@ def tables() -> dict[str, str]:
 
 
 def make_table(records: dict[str, Any]) -> str:
-    """A row a run, a column a part."""
+    """A row a config, a column a part."""
     parts = next(iter(records.values()))["test"]
     counted = [f"{part} ({found['count']:,})" for part, found in parts.items()]
     lines = [
         f"| test reviews | {' | '.join(counted)} | {_AGAINST} |",
         "|---" * (len(parts) + 2) + "|",
     ]
-    for title, record in records.items():
-        cells = [f"{found['accuracy']:.2%}" for found in record["test"].values()]
-        cells.append(against(record["against_baseline"]))
-        lines.append(f"| {title} | {' | '.join(cells)} |")
+    for title, runs in by_config(records).items():
+        seeds = "one seed" if len(runs) == 1 else f"{len(runs)} seeds"
+        cells = [f"{title}, {seeds}", *(accuracy(runs, part) for part in parts)]
+        lines.append(f"| {' | '.join(cells)} | {against(runs)} |")
     return "\n".join(lines) + "\n"
 
 
-def against(found: dict[str, Any]) -> str:
-    """McNemar's test."""
-    counts = f"{found['only_ours']:,}, {found['only_theirs']:,}"
-    return f"{counts} (p = {found['p']:.1g})"
+def by_config(records: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """The runs of each config, in the order of the first of them."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for title, record in records.items():
+        found.setdefault(re.sub(r"-seed\d+", "", title), []).append(record)
+    return found
+
+
+def accuracy(runs: list[dict[str, Any]], part: str) -> str:
+    """The mean."""
+    return f"{mean(run['test'][part]['accuracy'] for run in runs):.2%}"
+
+
+def against(runs: list[dict[str, Any]]) -> str:
+    """The means of the counts, and the greatest chance of McNemar's tests."""
+    found = [run["against_baseline"] for run in runs]
+    counts = [mean(one[side] for one in found) for side in ("only_ours", "only_theirs")]
+    sign, chance = "=" if len(runs) == 1 else "≤", max(one["p"] for one in found)
+    return f"{counts[0]:,.0f}, {counts[1]:,.0f} (p {sign} {chance:.1g})"
 
 
 if __name__ == "__main__":

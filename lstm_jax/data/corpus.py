@@ -19,6 +19,15 @@ class Reviews(NamedTuple):
     labels: np.ndarray
     groups: np.ndarray | None = None
 
+    def pick(self, rows: np.ndarray) -> "Reviews":
+        """Those of some rows, int ``[M]``.
+
+        >>> Reviews(["a", "b"], np.array([0, 1])).pick(np.array([1])).texts
+        ['b']
+        """
+        groups = None if self.groups is None else self.groups[rows]
+        return Reviews([self.texts[i] for i in rows], self.labels[rows], groups)
+
 
 class Corpus(NamedTuple):
     """A data set as a source gives it.

@@ -118,7 +118,7 @@ def load_datasets(
     train_rows, val_rows = split_validation(corpus.train, config.validation_fraction)
     train_rows = sample_rows(train_rows, config.num_labelled, "data.num_labelled")
     _check_classes(corpus.train.labels[train_rows], corpus.label_names)
-    train, val = _pick(corpus.train, train_rows), _pick(corpus.train, val_rows)
+    train, val = corpus.train.pick(train_rows), corpus.train.pick(val_rows)
     num_logits = num_logits or len(corpus.label_names)
     text = load_text(text_dir, num_logits, config.ngram_order)
     text = text or learn_text(train, config, num_logits, tokenizer)
@@ -366,8 +366,3 @@ def _check_classes(labels: np.ndarray, names: tuple[str, ...]) -> None:
 def _widths(lengths: np.ndarray, config: DataConfig) -> np.ndarray:
     """Bucket widths for the train reviews, the last one for any review at all."""
     return bucket_widths(np.append(lengths, config.max_length), config.num_buckets)
-
-
-def _pick(reviews: Reviews, rows: np.ndarray) -> Reviews:
-    texts = [reviews.texts[i] for i in rows]
-    return Reviews(texts, reviews.labels[rows])

@@ -1,4 +1,4 @@
-"""The commands of the ablation, and the table of what came out."""
+"""The commands of the ablations, and the tables of what came out."""
 
 import importlib
 import json
@@ -12,6 +12,7 @@ from lstm_jax.training.config import from_dict
 from lstm_jax.training.predictions import Predictions, Split, save_predictions
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+MOVED = "the moving average of the weights"
 
 
 @pytest.fixture
@@ -22,26 +23,34 @@ def ablation(monkeypatch, tmp_path):
     return module
 
 
-def test_each_variant_changes_a_setting_of_the_config(ablation):
-    config = importlib.import_module("configs.finetune").get_config()
-    whole = from_dict(config.to_dict())
-    for name, settings in ablation.VARIANTS.items():
+@pytest.mark.parametrize("name", ["lstm", "lstm_words", "finetune"])
+def test_each_variant_changes_a_setting_of_the_config(ablation, name):
+    config = importlib.import_module(f"configs.{name}").get_config()
+    made = {}
+    for left_out, settings in ablation.VARIANTS[name].items():
         changed = config.copy_and_resolve_references()
         for setting in settings:
             path, _, value = setting.partition("=")
             group, field = path.split(".")
             kind = type(changed[group][field])
-            changed[group][field] = kind(value)
-        assert (from_dict(changed.to_dict()) == whole) == (name == "nothing")
+            changed[group][field] = value == "True" if kind is bool else kind(value)
+        made[left_out] = from_dict(changed.to_dict())
+    assert made["nothing"] == from_dict(config.to_dict())
+    assert len({repr(one) for one in made.values()}) == len(made) > 5
+    assert len(ablation.VARIANTS) == 3
 
 
 def test_a_command_is_that_of_a_user_with_one_thing_off(ablation):
-    words = ablation.command("shifted words", Path("/a"), "/runs/lm")
+    point = ablation.Point("finetune", "shifted words", 3)
+    words = ablation.command(point, Path("/a"), "/runs/lm")
     assert words[1:] == [
         *("train.py", "--config", "configs/finetune.py", "--workdir=/a"),
+        "--config.seed=3",
         "--config.model.pretrained=/runs/lm",
         "--config.train.adversarial_norm=0.0",
     ]
+    words = ablation.command(ablation.Point("lstm", MOVED, 0), Path("/a"), "/runs/lm")
+    assert words[5:] == ["--config.seed=0", "--config.optim.ema_decay=0.0"]
 
 
 def leave(folder, right):
@@ -52,34 +61,63 @@ def leave(folder, right):
     save_predictions(
         Predictions(split, split, np.ones(3, np.int64)), folder / "predictions.npz"
     )
-    scores = {"accuracy": np.mean(right)}
-    summary = {"val": scores, "test": scores, "best_epoch": 1, "seed": 0}
+    val, test = {"accuracy": np.mean(right)}, {"accuracy": np.mean(right), "count": 4}
+    summary = {"val": val, "test": test, "best_epoch": 1}
     (folder / "summary.json").write_text(json.dumps(summary))
 
 
-def test_runs_that_are_there_are_read_and_shown_in_order(
-    ablation, tmp_path, monkeypatch
-):
-    asked = []
+@pytest.fixture
+def asked(ablation, tmp_path, monkeypatch):
+    """Commands that were run: each seed gets one more review wrong, each run but the
+    whole one more than that."""
+    commands = []
 
     def run(words, **how):
-        asked.append(words)
+        commands.append(words)
         folder = Path(words[4].partition("=")[2])
         folder.mkdir(parents=True, exist_ok=True)
+        seed = int(words[5].partition("=")[2])
         if not (folder / "summary.json").exists():
-            leave(folder, [[1, 1, 1, 0], [1, 0, 0, 1]][len(asked) - 1])
+            wrong = seed if "nothing" in folder.name else 1 + seed
+            leave(folder, [number >= wrong for number in range(4)])
         return subprocess.CompletedProcess(words, 0)
 
     monkeypatch.setattr(ablation.rows.subprocess, "run", run)
     monkeypatch.setattr(ablation.readme_tables, "write", lambda tables: None)
-    words = ["ablation.py", "--workdir", str(tmp_path / "runs"), "--config.seed=0"]
+    return commands
+
+
+def start(ablation, monkeypatch, tmp_path, *words):
+    workdir = ["--workdir", str(tmp_path / "runs")]
+    argv = ["ablation.py", *words, *workdir, "--config.train.log_every_steps=9"]
+    monkeypatch.setattr(ablation.sys, "argv", argv)
+    ablation.main()
+
+
+def test_seeds_are_compared_with_the_whole_of_the_same_seed(
+    ablation, asked, tmp_path, monkeypatch
+):
     assert ablation.tables() == {}
-    for only in ("the language model and shifted words", "nothing"):
-        monkeypatch.setattr(ablation.sys, "argv", [*words, "--only", only])
-        ablation.main()
-    # "nothing" before the other, and again; a finished run says whose its folder is.
-    assert len(asked) == 3 and all(words[-1] == "--config.seed=0" for words in asked)
-    assert ablation.tables()["ablation"].splitlines()[2:] == [
+    words = ["lstm", "--seeds", "0", "1", "2", "--only", MOVED]
+    start(ablation, monkeypatch, tmp_path, *words)
+    assert len(asked) == 6
+    assert all(words[-1] == "--config.train.log_every_steps=9" for words in asked)
+    assert list(ablation.tables()) == ["ablation-lstm"]
+    assert ablation.tables()["ablation-lstm"].splitlines()[2:] == [
+        "| nothing | 75.00 ± 25.00% | 75.00 ± 25.00% |  |",
+        f"| {MOVED} | 50.00 ± 25.00% | 50.00 ± 25.00% | "
+        "−25.00 (p = 1), −25.00 (p = 1), −25.00 (p = 1) |",
+    ]
+
+
+def test_a_seed_alone_has_no_deviation_and_is_asked_again_where_it_is_done(
+    ablation, asked, tmp_path, monkeypatch
+):
+    for _ in range(2):
+        words = ["finetune", "--seeds", "1", "--only", "shifted words"]
+        start(ablation, monkeypatch, tmp_path, *words)
+    assert len(asked) == 4  # a finished run says whose its folder is
+    assert ablation.tables()["ablation-finetune"].splitlines()[2:] == [
         "| nothing | 75.00% | 75.00% |  |",
-        "| the language model and shifted words | 50.00% | 50.00% | 1, 2 (p = 1) |",
+        "| shifted words | 50.00% | 50.00% | −25.00 (p = 1) |",
     ]

@@ -1,6 +1,8 @@
 """Comparisons of finished runs, against counts by hand."""
 
+import importlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from lstm_jax.data.corpus import Corpus, Reviews
 from lstm_jax.errors import UserError
 from lstm_jax.training.predictions import Predictions, Split, save_predictions
 
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 TRAIN = ["A fine film.", "Dull,<br /><br />very  dull."]
 TEST = [
     "Great: 9/10!",
@@ -108,6 +111,30 @@ def test_a_run_twice_is_refused(corpus, tmp_path, monkeypatch):
     np.savez(tmp_path / "base.npz", **{subsets._BASELINE: LABELS > 0})
     with pytest.raises(UserError, match="another config or seed, got one-seed3"):
         subsets.main(tmp_path / "out.json", tmp_path / "base.npz", [run, run])
+
+
+def test_the_table_has_means_over_seeds(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    make_table = importlib.import_module("subsets_table").make_table
+
+    def record(accuracy, ours, theirs, chance):
+        return {
+            "test": {
+                "all": {"accuracy": accuracy, "count": 2_000},
+                "long": {"accuracy": 1 - accuracy, "count": 30},
+            },
+            "against_baseline": {"only_ours": ours, "only_theirs": theirs, "p": chance},
+        }
+
+    records = {
+        "a-seed0": record(0.91, 1_100, 9, 0.25),
+        "a-seed0 + b-seed0": record(0.5, 1, 2, 1.0),
+        "a-seed12": record(0.94, 1_300, 12, 0.003),
+    }
+    assert make_table(records).splitlines()[2:] == [
+        "| a, 2 seeds | 92.50% | 7.50% | 1,200, 10 (p ≤ 0.2) |",
+        "| a + b, one seed | 50.00% | 50.00% | 1, 2 (p = 1) |",
+    ]
 
 
 def test_a_name_may_stand_before_a_run(tmp_path):

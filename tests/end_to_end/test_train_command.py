@@ -36,6 +36,10 @@ MISTAKES = {
         [*LSTM, "--config.model.hiden_size=3"],
         ["--config.model.hiden_size: no such setting", "model.hidden_size"],
     ),
+    "setting of another group": (
+        [*LSTM, "--config.train.seed=3"],
+        ["--config.train.seed: no such setting; did you mean seed?"],
+    ),
     "wrong type": ([*LSTM, "--config.train.epochs=many"], ["train.epochs", "many"]),
     "bad range": (
         [*LSTM, "--config.optim.learning_rate=-1"],
