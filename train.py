@@ -95,7 +95,7 @@ def main(argv: list[str]) -> int:
     except (OSError, MemoryError, jax.errors.JaxRuntimeError) as error:
         if not (lack := lacking(error)):
             raise
-        print(f"error: {lack}; the same command goes on", file=sys.stderr)
+        print(f"error: {lack}", file=sys.stderr)
         return 2
     except Interrupted as stopped:
         print(f"{stopped}. To go on: python {shlex.join(argv)}", file=sys.stderr)
@@ -126,11 +126,15 @@ def lacking(error: Exception) -> str:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return ""
         place = error.filename or "a file of the run"
-        return f"{place}: expected room to write, got: {error.strerror}; make some"
+        return (
+            f"{place}: expected room to write, got: {error.strerror}; make some; the "
+            "same command goes on"
+        )
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
         return (
             "expected the model and a batch to fit into memory, got too little of it; "
-            "try a smaller train.batch_size or data.max_length in another --workdir"
+            "try a smaller train.batch_size, or data.max_length (of a language model: "
+            "language_model.window), in another --workdir"
         )
     return ""
 

@@ -148,7 +148,7 @@ def tables() -> dict[str, str]:
 def make_table(config: str, found: list[dict[str, Any]]) -> str:
     """A row for what was left out, in the order of ``VARIANTS``."""
     lines = [
-        "| left out | test accuracy | validation | points on test, and their chance |",
+        "| left out | test accuracy | validation | points on test (McNemar's p) |",
         "|---|---|---|---|",
     ]
     for left_out in VARIANTS[config]:
@@ -172,7 +172,8 @@ def gain(run: dict[str, Any]) -> str:
     """Points more than the whole of the same seed, and McNemar's test."""
     alone = run["against_whole"]
     points = 100 * (alone["only_ours"] - alone["only_theirs"]) / run["test"]["count"]
-    return f"{points:+.2f} (p = {alone['p']:.1g})".replace("-", "−", 1)
+    chance = f"p = {alone['p']:.1g}" if alone["p"] else "p < 1e-300"
+    return f"{points:+.2f} ({chance})".replace("-", "−", 1)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
     python train.py --config configs/lm_backward.py
     python train.py --config configs/finetune_ngram_backward.py
 
-93.82 % on test (mean of three seeds), in 48 minutes of one core after the language
-model.  To be averaged with the one that reads forward, to 94.03 %:
+93.82 % on test (mean of three seeds), in 46 to 65 minutes of one core after the
+language model.  To be averaged with the one that reads forward, to 94.03 %:
 
     lstm-jax predict --workdir runs/finetune_ngram \
         --workdir runs/finetune_ngram_backward TEXT

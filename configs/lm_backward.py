@@ -2,7 +2,8 @@
 
     python train.py --config configs/lm_backward.py
 
-Its perplexity on the validation reviews was 72.7 after the six epochs.
+Its perplexity on the validation reviews was 72.7 after the six epochs (it had
+read the copies that are left out now), in 3.4 hours of two cores.
 """
 
 from ml_collections import ConfigDict

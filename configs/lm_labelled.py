@@ -2,7 +2,8 @@
 
     python train.py --config configs/lm_labelled.py
 
-For ``configs/lstm_best.py``, which learns from labelled reviews and nothing else.  A
+For ``configs/lstm_best.py`` and ``lstm_ngram.py``, which learn from labelled reviews
+and nothing else.  A
 third of the text is read more often, and more of the network is left out at each step.
 Its perplexity was 94.8 after the eight epochs.
 """

@@ -46,8 +46,9 @@ def generate(
     backward = trained.config.model.backward
     read = encode(trained.tokenizer, [prompt])[0][:: -1 if backward else 1]
     start = jnp.concatenate([jnp.array([END_ID]), jnp.asarray(read)])
-    run = jax.jit(partial(_write, trained.module), static_argnames="length")
-    drawn = run(trained.params, start, key, temperature, length=length)
+    drawn = _write(
+        trained.module, trained.params, start, key, temperature, length=length
+    )
     written = np.asarray(drawn)
     ended = np.flatnonzero(written == END_ID)
     written = written[: ended[0]] if len(ended) else written
@@ -68,6 +69,7 @@ def to_text(words: list[str]) -> str:
     return re.sub(r" ?([-/']) ?", r"\1", text)
 
 
+@partial(jax.jit, static_argnums=0, static_argnames="length")
 def _write(
     model: LanguageModel,
     params: PyTree,

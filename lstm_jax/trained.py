@@ -77,6 +77,8 @@ def load_trained(path: Path) -> Trained:
     init = partial(module.init, jax.random.key(0))
     like = jax.eval_shape(init, *example_inputs(module))["params"]
     check_like(params, like, where=str(workdir.checkpoints), name="best")
+    # What it was trained with may not run on the machine that asks it.
+    module = module.clone(implementation="auto")
     return Trained(config, text, module, params, about)
 
 

@@ -217,7 +217,7 @@ def saved(tmp_path):
     params = {"table": jax.random.normal(jax.random.key(0), (5, 3))}
     state = TrainState(np.int32(4), params, (), ())
     writer = Checkpoints(tmp_path / "checkpoints", keep=2)
-    writer.save(Snapshot(state, jax.device_get(params), Progress(step=4)))
+    writer.save(Snapshot(state, jax.device_get(params), Progress(step=4, best_epoch=1)))
     writer.close()
     return tmp_path / "checkpoints"
 

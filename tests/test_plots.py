@@ -160,6 +160,20 @@ def test_says_when_there_is_no_test_split():
     assert figure.get_supxlabel() == "There is no test split."
 
 
+@pytest.mark.parametrize("sampled", [0, 2048])
+def test_a_language_model_is_judged_by_words(sampled):
+    summary = make_summary(test=None, perplexity=72.5, sampled_words=sampled)
+    loss = draw_loss(make_metrics(test=False), summary)
+    assert loss.axes[0].get_ylabel() == "Cross-entropy (nats per word)"
+    assert loss.get_supxlabel() == ""
+    accuracy = draw_accuracy(make_metrics(test=False), summary)
+    assert accuracy.axes[0].get_ylabel() == "Accuracy (% of words)"
+    told = {0: "training", 2048: "training (of 2,048 words and the right one)"}
+    assert legend_of(loss)[0] == legend_of(accuracy)[0] == told[sampled]
+    reviews = draw_loss(make_metrics(), make_summary())
+    assert reviews.axes[0].get_ylabel() == "Cross-entropy (nats per review)"
+
+
 @pytest.mark.parametrize("draw", DRAWINGS)
 def test_the_title_holds_the_names_and_the_notice(draw):
     axes = draw(make_metrics(), make_summary(notice=NOTICE)).axes[0]

@@ -1,17 +1,18 @@
 """``lstm-jax generate``: text from a language model."""
 
 import argparse
-from pathlib import Path
 
 import jax
 
 from lstm_jax.generation import generate
+from lstm_jax.paths import expand
 from lstm_jax.training.finished import load_language_model
 
 
 def run(options: argparse.Namespace) -> None:
     """Print the texts, with a line between them."""
-    trained = load_language_model(Path(options.workdir).expanduser())
+    trained = load_language_model(expand(options.workdir, "--workdir"))
+    trained = trained._replace(params=jax.device_put(trained.params))
     for number in range(options.count):
         key = jax.random.fold_in(jax.random.key(options.seed), number)
         text = generate(

@@ -25,7 +25,7 @@ from lstm_jax.data.ngrams import (
     save_ngrams,
 )
 from lstm_jax.data.sources import load_corpus
-from lstm_jax.data.splits import sample_rows, split_validation
+from lstm_jax.data.splits import hold_out, sample_rows
 from lstm_jax.data.tokenizer import (
     encode,
     load_tokenizer,
@@ -108,14 +108,7 @@ def load_datasets(
       UserError: the data is not as the settings say.
     """
     corpus = load_corpus(config, unlabelled=config.num_unlabelled > 0)
-    if corpus.train.groups is None and not corpus.notice:
-        logger.warning(
-            "Validation is a random split: reviews of one subject may stand on both "
-            "sides of it, which flatters a model that memorises. Name a file of groups "
-            "in data.validation_groups (or, for files, data.group_column) to hold out "
-            "whole groups."
-        )
-    train_rows, val_rows = split_validation(corpus.train, config.validation_fraction)
+    train_rows, val_rows = hold_out(corpus, config.validation_fraction)
     train_rows = sample_rows(train_rows, config.num_labelled, "data.num_labelled")
     _check_classes(corpus.train.labels[train_rows], corpus.label_names)
     train, val = corpus.train.pick(train_rows), corpus.train.pick(val_rows)

@@ -1,7 +1,9 @@
 """The models that the settings describe."""
 
 import dataclasses
+from functools import partial
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.nn.initializers import normal
@@ -60,6 +62,30 @@ def build_language_model(
     names = LanguageModel.__dataclass_fields__.keys() & fields.keys()
     settings = {name: fields[name] for name in names}
     return LanguageModel(vocab_size=vocab_size, **settings)
+
+
+def check_kernel(config: ModelConfig) -> None:
+    """Refuse a kernel that was asked for by name and cannot run such layers here.
+
+    Nothing is computed: a model of a few words is traced.
+
+    Raises:
+      UserError: it cannot; with what it expects.
+    """
+    if config.implementation == "cudnn" and jax.default_backend() != "gpu":
+        raise UserError(
+            'model.implementation: expected "auto" where there is no NVIDIA GPU, got '
+            '"cudnn"'
+        )
+    model = build_classifier(config, vocab_size=4, num_classes=3 - config.num_logits)
+    key = jax.random.key(0)
+    init = partial(model.init, {"params": key, "dropout": key}, train=True)
+    try:
+        jax.eval_shape(init, *example_inputs(model))
+    except ValueError as error:
+        if not str(error).startswith("implementation="):
+            raise
+        raise UserError(f"model.{error}") from None
 
 
 def example_inputs(model: TextClassifier) -> tuple[Array, ...]:

@@ -122,7 +122,8 @@ class LanguageModelConfig:
 
     unlabelled: bool = True  # False: only the train reviews of a classifier are read
     window: int = 64  # words of a row in a step; the carry goes on, the gradient not
-    num_sampled: int = 2048  # words that the next one is told from; 0 is all
+    # Words that the next one is told from; 0, or as many as there are, is all.
+    num_sampled: int = 2048
     vocabulary_dropout_rate: float = 0.0  # of words, everywhere in a batch
     weight_dropout_rate: float = 0.0  # of the recurrent weights
     activation_penalty: float = 0.0  # of the size of what foretells the words

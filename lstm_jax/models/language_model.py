@@ -57,7 +57,7 @@ class LanguageModel(nn.Module):
             embedding_init=EMBEDDING_INIT,
         )
         self.layers = self.param("layers", self._layers().init, self.embedding_size)
-        if self.hidden_size != self.embedding_size:
+        if self._is_projected():
             self.projection = nn.Dense(self.embedding_size, dtype=self.dtype)
         self.bias = self.param("bias", nn.initializers.zeros, (self.vocab_size,))
 
@@ -73,7 +73,7 @@ class LanguageModel(nn.Module):
 
         Returns:
           ``(carry, hs, ys)``: ``hs [T, B, E]`` foretell the next words, ``ys [T, B,
-          H]`` are the outputs of the last layer before any dropout.
+          output_size]`` are the outputs of the last layer before any dropout.
         """
         keys = iter(jax.random.split(self.make_rng("dropout"), 5)) if train else None
         xs = self._embed(token_ids.T, keys)
@@ -83,7 +83,7 @@ class LanguageModel(nn.Module):
         hs = ys
         if keys is not None:
             hs = dropout(next(keys), ys, self.head_dropout_rate, along=(0,))
-        if self.hidden_size != self.embedding_size:
+        if self._is_projected():
             hs = self.projection(hs)
         return carry, hs, ys
 
@@ -121,6 +121,9 @@ class LanguageModel(nn.Module):
             w_hh = dropout(jax.random.fold_in(key, n), layer["w_hh"], rate)
             dropped[name] = {**layer, "w_hh": w_hh}
         return dropped
+
+    def _is_projected(self) -> bool:
+        return self._layers().output_size != self.embedding_size
 
     def _layers(self) -> Layer:
         layer = one_way(

@@ -27,7 +27,7 @@ def draw_loss(metrics: list[dict[str, Any]], summary: dict[str, Any]) -> Figure:
       summary: what ``summary.json`` holds.
     """
     axes = _blank("Loss", metrics, summary)
-    axes.set_ylabel("Cross-entropy (nats per review)")
+    axes.set_ylabel(f"Cross-entropy (nats per {_unit(summary)})")
     _draw_splits(axes, metrics, summary, "loss", "{:.4f}")
     return figure_of(axes)
 
@@ -35,7 +35,7 @@ def draw_loss(metrics: list[dict[str, Any]], summary: dict[str, Any]) -> Figure:
 def draw_accuracy(metrics: list[dict[str, Any]], summary: dict[str, Any]) -> Figure:
     """Accuracy over epochs; the arguments are those of ``draw_loss``."""
     axes = _blank("Accuracy", metrics, summary)
-    axes.set_ylabel("Accuracy (% of reviews)")
+    axes.set_ylabel(f"Accuracy (% of {_unit(summary)}s)")
     axes.yaxis.set_major_formatter(PercentFormatter(xmax=1.0, symbol=""))
     _draw_splits(axes, metrics, summary, "accuracy", "{:.2%}")
     return figure_of(axes)
@@ -48,7 +48,7 @@ def draw_learning_rate(
     axes = _blank("Learning rate", metrics, summary)
     axes.set_ylabel("Learning rate")
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    _draw_training(axes, metrics, "learning_rate", color=BLUE)
+    _draw_training(axes, metrics, "learning_rate", color=BLUE, label="training")
     axes.set_ylim(bottom=0.0)
     return figure_of(axes)
 
@@ -61,6 +61,11 @@ def steps_per_epoch(metrics: list[dict[str, Any]]) -> float:
     """
     last = _of(metrics, "val")[-1]
     return last["step"] / last["epoch"]
+
+
+def _unit(summary: dict[str, Any]) -> str:
+    """What is predicted: the label of a review, or a word."""
+    return "word" if "perplexity" in summary else "review"
 
 
 def _of(metrics: list[dict[str, Any]], split: str) -> list[dict[str, Any]]:
@@ -88,7 +93,11 @@ def _draw_splits(
     number: str,
 ) -> None:
     """Training, validation and the best epoch, with a legend and the test note."""
-    _draw_training(axes, metrics, key, color=ORANGE)
+    sampled = summary.get("sampled_words", 0)
+    told = (
+        f"training (of {sampled:,} words and the right one)" if sampled else "training"
+    )
+    _draw_training(axes, metrics, key, color=ORANGE, label=told)
     val = {line["epoch"]: line[key] for line in _of(metrics, "val")}
     axes.plot(
         list(val),
@@ -103,11 +112,12 @@ def _draw_splits(
         _ring(axes, best, val[best], f"best epoch, {best}: {number.format(val[best])}")
     add_legend(axes)
     # Words only: a line would invite choosing an epoch by the test reviews.
-    add_note(axes, _test_note(summary["test"], key, number))
+    if _unit(summary) == "review":
+        add_note(axes, _test_note(summary["test"], key, number))
 
 
 def _draw_training(
-    axes: Axes, metrics: list[dict[str, Any]], key: str, color: str
+    axes: Axes, metrics: list[dict[str, Any]], key: str, *, color: str, label: str
 ) -> None:
     """A thin line through the logged steps; dots as well where there are few."""
     lines, steps = _of(metrics, "train"), steps_per_epoch(metrics)
@@ -118,7 +128,7 @@ def _draw_training(
         alpha=0.8,
         linewidth=1.5,
         marker="." if len(lines) < 20 else "",
-        label="training",
+        label=label,
         clip_on=False,
     )
 

@@ -257,20 +257,26 @@ def read_best(folder: Path) -> PyTree:
       What ``Snapshot.best`` is in the newest whole checkpoint.
 
     Raises:
-      UserError: there is no checkpoint, or none is whole.
+      UserError: there is no checkpoint, none is whole, or the run has not finished an
+        epoch, so that nothing was validated and the first parameters are the best.
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: expected checkpoints, got no such folder")
     damaged = []
     for step in sorted((int(p.name) for p in _steps(folder)), reverse=True):
         try:
-            best = _read(folder / str(step), {"best": None})["best"]
+            parts = _read(folder / str(step), {"best": None, "progress": None})
         except UserError as error:
             damaged.append(error)
             continue
         for error in damaged:
             logger.warning("%s; reading step %d", error, step)
-        return best
+        if not Progress.from_json(parts["progress"]).best_epoch:
+            raise UserError(
+                f"{folder}: expected a run that has finished an epoch, got one at step "
+                f"{step} of its first; the command that began it goes on"
+            )
+        return parts["best"]
     raise (
         damaged[0]
         if damaged

@@ -26,6 +26,7 @@ from lstm_jax.data.batches import (
 )
 from lstm_jax.data.datasets import Datasets, load_datasets
 from lstm_jax.data.word_vectors import read_word_vectors
+from lstm_jax.errors import UserError
 from lstm_jax.models.build import build_classifier, example_inputs
 from lstm_jax.models.classifier import TextClassifier
 from lstm_jax.models.config import ModelConfig
@@ -134,7 +135,7 @@ def make_classification(config: Config, workdir: Workdir) -> Task:
             text_dir=workdir.path,
             tokenizer=pretrained.tokenizer,
         )
-        check_held_out(pretrained, data.val_texts)
+        check_held_out(pretrained, data.corpus.train.texts, data.val_texts)
     leave_text(workdir, data.corpus, data.text, pretrained.origin)
     learner = make_learner(config, data, pretrained)
     work = Work(config, data, learner, read_origin(workdir))
@@ -173,7 +174,7 @@ def make_learner(config: Config, data: Datasets, pretrained: Pretrained) -> Lear
         optim,
         schedule,
         frozen=frozen,
-        unfreeze_steps=math.ceil(optim.unfreeze_epochs * count_steps(config, data)),
+        unfreeze_steps=_unfreeze_steps(config, count_steps(config, data)),
     )
     norm = train.adversarial_norm
     loss = adversarial_loss(model, norm) if norm else classifier_loss(model)
@@ -196,6 +197,23 @@ def make_learner(config: Config, data: Datasets, pretrained: Pretrained) -> Lear
         prepare=jax.jit(folded.fold, out_shardings=copied(mesh)),
         eval_step=jax.jit(make_eval_step(folded.module), out_shardings=copied(mesh)),
     )
+
+
+def _unfreeze_steps(config: Config, steps_per_epoch: int) -> int:
+    """Whole steps between the beginnings of two parts.
+
+    Raises:
+      UserError: so rounded, the lowest would begin after the last step.
+    """
+    steps = math.ceil(config.optim.unfreeze_epochs * steps_per_epoch)
+    in_all = config.train.epochs * steps_per_epoch
+    if config.depth * steps >= in_all:
+        raise UserError(
+            f"optim.unfreeze_epochs: expected all to move before the last of {in_all} "
+            f"steps, got {config.optim.unfreeze_epochs}, with which the lowest part "
+            f"begins after {config.depth * steps}"
+        )
+    return steps
 
 
 def count_steps(config: Config, data: Datasets) -> int:

@@ -24,11 +24,15 @@ SCHEDULES = ("constant", "cosine", "one_cycle")
 ON_SAVE_ERROR = ("stop", "continue")
 ON_NONFINITE = ("stop", "skip")
 _MOST_STEPS = 2**31 - 1
+_MOST_DRAWN = 400_000
 # Settings that a language model does not read, or cannot have otherwise.
 _OF_NO_LANGUAGE_MODEL = {
     "data.num_labelled": 0,
     "data.num_unlabelled": 0,
     "data.ngram_order": 0,
+    "data.max_length": 400,
+    "data.truncate": "head_tail",
+    "data.num_buckets": 8,
     "model.inputs": "embedding",
     "model.embedding_file": "",
     "model.pretrained": "",
@@ -36,6 +40,9 @@ _OF_NO_LANGUAGE_MODEL = {
     "model.gates_drawn": "apart",
     "model.train_embedding": True,
     "model.bidirectional": False,
+    "model.pooling": "mean_max",
+    "model.num_logits": 1,
+    "model.ngram_share": 0.5,
     "model.head_size": 0,
     "model.word_dropout_rate": 0.0,
     "model.input_dropout_rate": 0.0,
@@ -145,6 +152,7 @@ class Config:
             )
         if self.task == "language_model":
             self._expect(_OF_NO_LANGUAGE_MODEL)
+            self._expect_all_to_be_drawn()
         else:
             defaults = dataclasses.asdict(LanguageModelConfig()).items()
             self._expect({f"language_model.{name}": x for name, x in defaults})
@@ -165,11 +173,24 @@ class Config:
                 f"so that labels are all there is to learn from, got {count}"
             )
 
+    def _expect_all_to_be_drawn(self) -> None:
+        """Refuse more words than a random number in float32 can choose from."""
+        if self.language_model.num_sampled and self.data.vocab_size > _MOST_DRAWN:
+            raise UserError(
+                f"data.vocab_size: expected at most {_MOST_DRAWN} where "
+                "language_model.num_sampled is above 0, "
+                f"got {self.data.vocab_size}"
+            )
+
+    @property
+    def depth(self) -> int:
+        """Parts below the logits that begin to move one after the other."""
+        depth = self.model.num_layers + (self.model.inputs == "embedding")
+        return depth - (not self.model.train_embedding)
+
     def _expect_all_to_move(self) -> None:
         """Refuse to end before the lowest layer has begun to learn."""
-        depth = self.model.num_layers + (self.model.inputs == "embedding")
-        depth -= not self.model.train_embedding
-        begins = depth * self.optim.unfreeze_epochs
+        begins = self.depth * self.optim.unfreeze_epochs
         if begins >= self.train.epochs:
             raise UserError(
                 "optim.unfreeze_epochs: expected all to move before the last of "

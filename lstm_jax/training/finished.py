@@ -56,6 +56,8 @@ def load_language_model(path: Path) -> TrainedLanguageModel:
     init = partial(module.init, jax.random.key(0))
     like = jax.eval_shape(init, jnp.zeros((1, 1), jnp.int32))["params"]
     check_like(params, like, where=str(workdir.checkpoints), name="best")
+    # What it was trained with may not run on the machine that asks it.
+    module = module.clone(implementation="auto")
     return TrainedLanguageModel(config, text.tokenizer, module, params)
 
 

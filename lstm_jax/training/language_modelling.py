@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 from lstm_jax.data.corpus import Corpus, Reviews
 from lstm_jax.data.datasets import Text, learn_text, load_text, tokenize
 from lstm_jax.data.sources import load_corpus
-from lstm_jax.data.splits import digest_texts, split_validation
+from lstm_jax.data.splits import digest_texts, hold_out
 from lstm_jax.data.streams import Streams, Window, count_windows, lay_out
 from lstm_jax.models.build import build_language_model
 from lstm_jax.models.language_model import LanguageModel
@@ -46,6 +46,7 @@ class Texts(NamedTuple):
       text: how words became numbers.
       train: int32 token ids of each text to learn from.
       val: of each to choose on.
+      origin: a short name for the train reviews, those held out included.
       held_out: a short name for the texts to choose on.
     """
 
@@ -53,6 +54,7 @@ class Texts(NamedTuple):
     text: Text
     train: list[np.ndarray]
     val: list[np.ndarray]
+    origin: str
     held_out: str
 
 
@@ -91,7 +93,7 @@ def make_language_modelling(config: Config, workdir: Workdir) -> Task:
         introduce=partial(_introduce, work),
         batches=partial(_batches, work),
         validate=partial(_validate, work),
-        # No text of the test split is read, by this task or for it.
+        # There is no label to predict, so no test split either.
         conclude=lambda best, workdir: None,
         facts=partial(_facts, work),
     )
@@ -104,13 +106,14 @@ def load_texts(config: Config, workdir: Workdir) -> Texts:
     """
     data, all_texts = config.data, config.language_model.unlabelled
     corpus = load_corpus(data, unlabelled=all_texts)
-    train_rows, val_rows = split_validation(corpus.train, data.validation_fraction)
+    train_rows, val_rows = hold_out(corpus, data.validation_fraction)
     train = [corpus.train.texts[i] for i in train_rows] + list(corpus.unlabelled)
     val = [corpus.train.texts[i] for i in val_rows]
     read = Reviews(train, np.zeros(len(train), np.int32))
     text = load_text(workdir.path, 1, 0) or learn_text(read, data, 1)
     ids = (tokenize(text, texts) for texts in (train, val))
-    return Texts(corpus, text, *ids, held_out=digest_texts(val))
+    origin, held_out = map(digest_texts, (corpus.train.texts, val))
+    return Texts(corpus, text, *ids, origin=origin, held_out=held_out)
 
 
 def _prepare(config: Config, texts: Texts) -> Work:
@@ -154,12 +157,15 @@ def _learner(work: Work, schedule: optax.Schedule) -> tuple[TrainState, TrainSte
         average=config.optim.ema_decay > 0,
         carry=model.initial_carry(config.train.batch_size),
     )
-    loss = next_word_loss(
-        model,
-        Penalties(own.activation_penalty, own.change_penalty),
-        num_sampled=own.num_sampled,
-    )
+    penalties = Penalties(own.activation_penalty, own.change_penalty)
+    loss = next_word_loss(model, penalties, num_sampled=_num_sampled(work))
     return start, compile_step(config, loss, optimizer, work.mesh, key_steps)
+
+
+def _num_sampled(work: Work) -> int:
+    """Words that each next one is told from; 0 is all, which cost less than as many."""
+    asked = work.config.language_model.num_sampled
+    return asked if asked < work.model.vocab_size else 0
 
 
 def _window(config: Config) -> int:
@@ -179,9 +185,10 @@ def _batches(work: Work, epoch: int) -> Batches:
     rows = local_slice(config.train.batch_size)
 
     def batch(index: int) -> tuple[Window, int]:
-        """One window on the devices."""
-        window = streams.at(index, rows)
-        return put_batch(work.mesh, window), int(window.weights.sum())
+        """One window on the devices, and the words of it on all hosts."""
+        window = streams.at(index)
+        mine = jax.tree.map(lambda x: x[rows], window)
+        return put_batch(work.mesh, mine), int(window.weights.sum())
 
     return batch
 
@@ -228,8 +235,10 @@ def _facts(work: Work, progress: Progress) -> dict[str, Any]:
         "notice": texts.corpus.notice,
         "validation_by_group": texts.corpus.train.groups is not None,
         "counts": {"train": len(texts.train), "val": len(texts.val)},
+        "origin": texts.origin,
         "held_out": texts.held_out,
         "words": words,
+        "sampled_words": _num_sampled(work),
         "vocab_size": texts.text.tokenizer.get_vocab_size(),
         "perplexity": round(math.exp(min(progress.best_val["loss"], 700.0)), 4),
         "words_per_second": round(words * progress.epochs / seconds, 1),

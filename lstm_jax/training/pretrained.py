@@ -1,6 +1,7 @@
 """What a classifier takes over from a language model: its words and its layers."""
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,8 @@ from lstm_jax.training.config import Config
 from lstm_jax.training.finished import load_language_model, read_config
 from lstm_jax.training.state import PyTree
 from lstm_jax.training.workdir import Workdir, read_json
+
+logger = logging.getLogger(__name__)
 
 # What both have, and where they cannot differ.
 _SHARED = (
@@ -37,13 +40,15 @@ class Pretrained(NamedTuple):
       tokenizer: the words; None learns them.
       params: by the names of the classifier; what is not here is drawn.
       origin: what is told of the language model.
-      held_out: a short name for the validation reviews that it has not read, where
-        it reads reviews of the same source; "" otherwise.
+      source: a short name for the reviews of which it has read all but those held
+        out; "" where it was not written down.
+      held_out: a short name for the validation reviews that it has not read; likewise.
     """
 
     tokenizer: Tokenizer | None
     params: dict[str, PyTree]
     origin: dict[str, Any]
+    source: str = ""
     held_out: str = ""
 
 
@@ -63,21 +68,33 @@ def read_pretrained(config: Config) -> Pretrained:
     params = {name: trained.params[name] for name in ("embedding", "layers")}
     told = ("config_name", "seed", "commit", "perplexity")
     origin = {name: summary[name] for name in told if name in summary}
-    same = _source(trained.config) == _source(config)
-    held_out = summary.get("held_out", "") if same else ""
-    return Pretrained(trained.tokenizer, params, origin, held_out)
+    names = (summary.get(name, "") for name in ("origin", "held_out"))
+    return Pretrained(trained.tokenizer, params, origin, *names)
 
 
-def check_held_out(pretrained: Pretrained, val_texts: Iterable[str]) -> None:
+def check_held_out(
+    pretrained: Pretrained, train_texts: Sequence[str], val_texts: Sequence[str]
+) -> None:
     """Look that the language model has held out the validation reviews.
 
     Settings alone do not tell: which reviews are held out hangs on the movies that are
     known, and those on how the data was prepared.
 
+    Args:
+      pretrained: what a classifier begins as.
+      train_texts: of the source, those held out included.
+      val_texts: those held out.
+
     Raises:
       UserError: it has held out others, so it has read some of these.
     """
-    if pretrained.held_out and pretrained.held_out != digest_texts(val_texts):
+    if pretrained.tokenizer and not pretrained.source:
+        logger.warning(
+            "model.pretrained: a run of an earlier version, which does not say what it "
+            "has held out; validation flatters where it has read those reviews"
+        )
+    same = pretrained.source == digest_texts(train_texts)
+    if same and pretrained.held_out != digest_texts(val_texts):
         raise UserError(
             "model.pretrained: expected a language model that holds out the same "
             "validation reviews, got one that has read some of them; train both on the "

@@ -6,6 +6,7 @@ import jax
 
 from lstm_jax.data.sources import check_files
 from lstm_jax.errors import UserError
+from lstm_jax.models.build import check_kernel
 from lstm_jax.paths import check_readable
 from lstm_jax.training.checkpoints import Checkpoints, Snapshot
 from lstm_jax.training.classification import make_classification
@@ -69,14 +70,17 @@ def set_up(
 
 
 def check_inputs(config: Config, workdir: Workdir) -> None:
-    """Look for every file that the settings name, before minutes go into the first.
+    """Look for what the settings name, before minutes go into the first.
 
     A run that goes on needs no language model: its checkpoint holds all.
 
     Raises:
-      UserError: one is not there, or could not be read.
+      UserError: a file is not there, or could not be read, or a kernel cannot run the
+        model.
     """
     check_files(config.data)
+    if config.model.implementation != "auto":
+        check_kernel(config.model)
     if config.model.embedding_file:
         check_readable(config.model.embedding_file, "model.embedding_file")
     if config.model.pretrained and not workdir.is_started():

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lstm_jax.data import splits
-from lstm_jax.data.corpus import Reviews
-from lstm_jax.data.splits import sample_rows, split_validation
+from lstm_jax.data.corpus import Corpus, Reviews
+from lstm_jax.data.splits import hold_out, sample_rows, split_validation
 from lstm_jax.errors import UserError
 
 
@@ -83,6 +83,20 @@ def test_a_group_larger_than_the_share_is_told(large, said, caplog):
         message = f"a group of {large} is held out whole"
         assert (message in caplog.text) == (whole and said)
     assert held_out
+
+
+@pytest.mark.parametrize(
+    ("groups", "notice", "told"),
+    [(None, "", True), (np.arange(20) // 2, "", False), (None, "made up", False)],
+)
+def test_a_random_split_is_told_unless_it_measures_nothing(
+    groups, notice, told, caplog
+):
+    train = Reviews(["a"] * 20, np.zeros(20), groups)
+    found = hold_out(Corpus("x", ("a", "b"), train, None, notice), 0.2)
+    for ours, theirs in zip(found, split_validation(train, 0.2), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert ("Validation is a random split" in caplog.text) == told
 
 
 @given(st.integers(1, 60), st.integers(1, 70), st.integers(1, 70))

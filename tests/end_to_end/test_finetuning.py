@@ -16,19 +16,23 @@ from lstm_jax.inference import Predictor
 from lstm_jax.trained import load_trained
 from lstm_jax.training import loop
 from lstm_jax.training.checkpoints import read_best
+from lstm_jax.training.classification import _unfreeze_steps
 from lstm_jax.training.clock import Clock
+from lstm_jax.training.config import from_dict
 from lstm_jax.training.finished import load_language_model
 from lstm_jax.training.logbook import read_metrics
 from lstm_jax.training.loop import train_and_evaluate
-from lstm_jax.training.pretrained import check_held_out, read_pretrained
+from lstm_jax.training.pretrained import NOTHING, check_held_out, read_pretrained
 from lstm_jax.training.run import set_up
 from lstm_jax.training.workdir import Workdir, read_json, write_json
 from lstm_jax.unroll import trace
 
-SHARED = {"model.bidirectional": False, "model.hidden_size": 5, "data.num_buckets": 1}
+SHARED = {"model.bidirectional": False, "model.hidden_size": 5}
 LANGUAGE_MODEL = {
     **SHARED,
     "task": "language_model",
+    "data.max_length": 400,
+    "data.num_buckets": 8,
     "data.ngram_order": 0,
     "model.word_dropout_rate": 0.0,
     "language_model.window": 6,
@@ -37,6 +41,7 @@ LANGUAGE_MODEL = {
 }
 CLASSIFIER = {
     **SHARED,
+    "data.num_buckets": 1,
     "model.pooling": "last_mean_max",
     "optim.layer_decay": 0.5,
     "optim.unfreeze_epochs": 0.5,
@@ -193,7 +198,36 @@ def test_the_same_settings_with_other_movies_are_refused(
     assert not (tmp_path / "run/tokenizer.json").exists()
     pretrained = read_pretrained(config)
     assert pretrained.held_out == summary["held_out"]
-    check_held_out(pretrained._replace(held_out=""), ["another source"])
+    check_held_out(pretrained, ["another source"], ["of texts"])
+
+
+def test_the_same_reviews_are_known_in_another_file(
+    tiny_config, language_model, backward, tmp_path
+):
+    copy = shutil.copy(tiny_config().data.train_file, tmp_path / "elsewhere.csv")
+    changes = {"model.pretrained": str(language_model), "model.backward": backward}
+    changes |= {"data.train_file": str(copy), "data.validation_fraction": 0.3}
+    with pytest.raises(UserError, match="^model.pretrained: .* read some of them; "):
+        train_and_evaluate(tiny_config({**CLASSIFIER, **changes}), tmp_path / "run")
+
+
+def test_a_language_model_that_does_not_say_what_it_held_out_is_told(
+    config, tmp_path, caplog
+):
+    pretrained = read_pretrained(config)
+    check_held_out(NOTHING, ["a"], ["b"])
+    check_held_out(pretrained, ["a"], ["b"])
+    assert not caplog.text
+    check_held_out(pretrained._replace(source="", held_out=""), ["a"], ["b"])
+    assert "model.pretrained: a run of an earlier version" in caplog.text
+
+
+def test_parts_that_rounding_would_never_move_are_told():
+    changed = {"train": {"epochs": 1}, "optim": {"unfreeze_epochs": 0.4}}
+    config = from_dict(changed)
+    assert _unfreeze_steps(config, 10) == 4
+    with pytest.raises(UserError, match="the last of 3 steps, got 0.4, .* after 4$"):
+        _unfreeze_steps(config, 3)
 
 
 def test_its_folder_is_all_that_a_classifier_needs(trained, language_model):

@@ -13,6 +13,7 @@ from absl.testing import flagsaver
 from outcomes import assert_same_bits, checkpoint, saved_steps, timeless
 
 import train
+from lstm_jax import generation
 from lstm_jax.cli.main import main
 from lstm_jax.data.streams import END_ID
 from lstm_jax.data.tokenizer import UNKNOWN_ID, encode
@@ -26,7 +27,8 @@ from lstm_jax.training.loop import train_and_evaluate
 
 SETTINGS = {
     "task": "language_model",
-    "data.num_buckets": 1,
+    "data.max_length": 400,
+    "data.num_buckets": 8,
     "data.ngram_order": 0,
     "model.bidirectional": False,
     "model.word_dropout_rate": 0.0,
@@ -52,6 +54,15 @@ def trained(config, tmp_path_factory):
     """The folder and the summary of a run that nothing interrupted."""
     folder = tmp_path_factory.mktemp("language_model")
     return folder, train_and_evaluate(config, folder)
+
+
+@pytest.mark.parametrize(("column", "told"), [("film", False), ("", True)])
+def test_a_random_split_of_the_texts_is_told(
+    column, told, tiny_config, tmp_path, caplog
+):
+    config = tiny_config({**SETTINGS, "data.group_column": column})
+    language_modelling.load_texts(config, loop.Workdir(tmp_path))
+    assert ("Validation is a random split" in caplog.text) == told
 
 
 def counts(folder):
@@ -112,6 +123,11 @@ def test_unlabelled_texts_are_read_unless_told_otherwise(config, tmp_path, monke
     assert has == [True, False]
 
 
+def progress_of(folder):
+    path = folder / "checkpoints" / str(saved_steps(folder)[-1])
+    return json.loads((path / "progress" / "metadata").read_text())
+
+
 @pytest.mark.parametrize("place", [("_count", 4), ("_save", 3)])
 def test_an_interrupted_run_goes_on_to_the_bit(
     place, config, trained, measured, tmp_path, monkeypatch
@@ -130,6 +146,11 @@ def test_an_interrupted_run_goes_on_to_the_bit(
         with handle_signals() as interruption, pytest.raises(Interrupted):
             train_and_evaluate(config, tmp_path, interruption)
     assert not (tmp_path / "summary.json").exists()
+    if not progress_of(tmp_path)["epochs"]:
+        with pytest.raises(
+            UserError, match="expected a run that has finished an epoch"
+        ):
+            load_language_model(tmp_path)
     summary = train_and_evaluate(config, tmp_path)
     folder, unbroken = trained
     clock = {"words_per_second"}
@@ -169,6 +190,45 @@ def test_a_classifier_is_not_read_from_it(trained):
 def test_no_language_model_is_read_from_a_classifier(unbroken):
     with pytest.raises(UserError, match='expected a run with task="language_model"'):
         load_language_model(unbroken.folder)
+
+
+def test_a_text_of_the_same_length_is_not_compiled_again(trained):
+    model = load_language_model(trained[0])
+    compiled = set()
+    for seed in range(3):
+        generate(model, "the film", key=jax.random.key(seed), length=7)
+        compiled.add(generation._write._cache_size())
+    assert len(compiled) == 1
+
+
+def test_a_home_folder_that_is_not_there_is_told_in_a_line(capsys):
+    assert main(["generate", "--workdir", "~nosuchuser/run"]) == 2
+    assert (
+        "--workdir: expected a path, got '~nosuchuser/run'" in capsys.readouterr().err
+    )
+
+
+def test_a_sample_as_large_as_the_vocabulary_is_all_of_it(
+    trained, tiny_config, tmp_path
+):
+    _, summary = trained
+    assert summary["sampled_words"] == 16 < summary["vocab_size"]
+    more = {"language_model.num_sampled": summary["vocab_size"], "train.epochs": 1}
+    assert (
+        train_and_evaluate(tiny_config({**SETTINGS, **more}), tmp_path)["sampled_words"]
+        == 0
+    )
+
+
+def test_words_of_all_hosts_are_counted(config, tmp_path, monkeypatch):
+    task = language_modelling.make_language_modelling(config, loop.Workdir(tmp_path))
+    window, count = task.batches(1)(0)
+    monkeypatch.setattr(language_modelling, "local_slice", lambda size: slice(0, 4))
+    monkeypatch.setattr(language_modelling, "put_batch", lambda mesh, tree: tree)
+    mine, same = task.batches(1)(0)
+    assert same == count == int(window.weights.sum()) > mine.weights.sum()
+    for ours, theirs in zip(mine, window, strict=True):
+        np.testing.assert_array_equal(ours, theirs[:4])
 
 
 def test_without_chance_the_likeliest_words_are_written(trained):

@@ -40,6 +40,10 @@ MISTAKES = {
         [*LSTM, "--config.train.seed=3"],
         ["--config.train.seed: no such setting; did you mean seed?"],
     ),
+    "cuDNN without a GPU": (
+        [*LSTM, "--config.model.implementation=cudnn"],
+        ['model.implementation: expected "auto" where there is no NVIDIA GPU, got'],
+    ),
     "wrong type": ([*LSTM, "--config.train.epochs=many"], ["train.epochs", "many"]),
     "bad range": (
         [*LSTM, "--config.optim.learning_rate=-1"],
@@ -451,6 +455,8 @@ def test_a_machine_too_small_is_told_in_one_line(what, monkeypatch, capsys):
     assert train.main(["train.py"]) == 2
     err = capsys.readouterr().err
     assert err.startswith("error: ") and err.count("\n") == 1 and said in err
+    # Not after advice to change the settings, with which it would not.
+    assert ("the same command goes on" in err) == (what in ("disk", "quota"))
 
 
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "odd"), RuntimeError("odd")])

@@ -27,6 +27,16 @@ def test_no_word_is_foretold_by_itself_or_later_ones(hidden_size, num_layers):
     assert (np.abs(hs[5:] - changed[5:]).max(axis=(1, 2)) > 1e-6).all()
 
 
+@pytest.mark.parametrize("hidden_size", [6, 8, 12])
+def test_a_cell_whose_output_is_narrower_than_its_state(hidden_size):
+    """Of lstmp, half: only where that is not a word's width are outputs projected."""
+    model, variables, token_ids = make(hidden_size, cell="lstmp")
+    assert ("projection" in variables["params"]) == (hidden_size != 12)
+    _, hs, ys = model.apply(variables, token_ids)
+    assert (hs.shape, ys.shape) == ((9, 3, 6), (9, 3, hidden_size // 2))
+    assert model.apply(variables, hs, method="scores").shape == (9, 3, 11)
+
+
 def test_two_windows_are_one():
     model, variables, token_ids = make(num_layers=2)
     last, whole, _ = model.apply(variables, token_ids)

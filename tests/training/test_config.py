@@ -19,8 +19,8 @@ from lstm_jax.training.workdir import read_json, write_json
 CONFIG_FILES = sorted((Path(__file__).parents[2] / "configs").glob("*.py"))
 
 
-def refused(changes):
-    """Return the message that refuses the defaults with ``changes``."""
+def nested(changes):
+    """The defaults with ``changes``."""
     settings = dataclasses.asdict(Config())
     for name, value in changes.items():
         *groups, last = name.split(".")
@@ -28,8 +28,13 @@ def refused(changes):
         for group in groups:
             place = place[group]
         place[last] = value
+    return settings
+
+
+def refused(changes):
+    """Return the message that refuses the defaults with ``changes``."""
     with pytest.raises(UserError) as error:
-        from_dict(settings)
+        from_dict(nested(changes))
     message = str(error.value)
     assert "\n" not in message
     return message
@@ -156,6 +161,30 @@ def test_settings_that_do_not_go_together_are_refused():
     assert message.startswith("data.num_unlabelled: expected 0 where train.adversarial")
     message = refused({"model.inputs": "one_hot", "train.adversarial_norm": 1.0})
     assert message.startswith("train.adversarial_norm: expected 0.0 where model.inputs")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("data.max_length", 200), ("data.truncate", "tail"), ("data.num_buckets", 2)),
+        *(("model.pooling", "last"), ("model.num_logits", 0)),
+        ("model.ngram_share", 0.8),
+    ],
+)
+def test_what_a_language_model_does_not_read_is_not_ignored(name, value):
+    alone = {"task": "language_model", "model.bidirectional": False}
+    from_dict(nested(alone))
+    message = refused({**alone, name: value})
+    assert message.startswith(f"{name}: expected ")
+    assert message.endswith(f'where task is "language_model", got {value!r}')
+
+
+def test_more_words_than_can_be_drawn_are_refused():
+    alone = {"task": "language_model", "model.bidirectional": False}
+    many = {**alone, "data.vocab_size": 400_001}
+    assert refused(many).startswith("data.vocab_size: expected at most 400000 where ")
+    from_dict(nested({**many, "language_model.num_sampled": 0}))
+    from_dict({"data": {"vocab_size": 400_001}})
 
 
 def test_an_integer_will_do_for_a_float():
