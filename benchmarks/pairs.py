@@ -82,11 +82,14 @@ def run(jobs: list[Job], at_once: int, deadline: float) -> int:
             while waiting and len(running) < at_once:
                 running.append(start(waiting.pop(0), share))
             time.sleep(_LOOK)
-            for job, process in running:
-                if process.poll():
-                    print(f"{job.log}: exit status {process.returncode}", flush=True)
+            # Asked once: one that ends between two questions would be passed over.
+            codes = [process.poll() for _, process in running]
+            for (job, _), code in zip(running, codes, strict=True):
+                if code:
+                    print(f"{job.log}: exit status {code}", flush=True)
                     return 1
-            running = [one for one in running if one[1].poll() is None]
+            asked = zip(running, codes, strict=True)
+            running = [one for one, code in asked if code is None]
     finally:
         stop([process for _, process in running])
     return 0
