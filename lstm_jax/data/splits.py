@@ -13,8 +13,8 @@ logger = logging.getLogger(__name__)
 
 _RANDOM = (
     "Validation is a random split: reviews of one subject may stand on both sides of "
-    "it, which flatters a model that memorises. Name a file of groups, which stay whole, "
-    "in data.validation_groups (or, for files, data.group_column)."
+    "it, which flatters a model that memorises. Name groups, which stay whole, in "
+    "data.validation_groups (or, for files, data.group_column)."
 )
 
 # Not the seed of a run: every seed is validated on the same reviews.
