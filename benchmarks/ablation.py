@@ -18,13 +18,14 @@ from typing import Any, NamedTuple
 
 import compare
 import numpy as np
-import readme_tables
+import pages
 import rows
 import subsets
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "results" / "ablation.json"
 _WHOLE = "nothing"
+_KEPT = ("val", "test", "best_epoch", "device", "versions", "commit")  # of a summary
 # By config: what is off, and how; the first of each is the config as it is.
 VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
     "lstm": {
@@ -104,7 +105,7 @@ def main() -> None:
             point = Point(arguments.config, left_out, seed)
             row = measure(point, arguments.workdir, arguments.pretrained, settings)
             rows.keep(OUTPUT, point.name, row)
-    readme_tables.write(tables())
+    pages.write(tables())
 
 
 def measure(
@@ -113,7 +114,7 @@ def measure(
     """Train, go on, or leave it as it is; what came out."""
     folder = workdir / point.name
     summary = rows.train_once(command(point, folder, pretrained) + settings, folder)
-    row = point._asdict() | {key: summary[key] for key in ("val", "test", "best_epoch")}
+    row = point._asdict() | {key: summary[key] for key in _KEPT}
     whole = right(workdir / point.whole.name)
     row["against_whole"] = subsets.mcnemar(right(folder), whole)
     print(json.dumps(row), flush=True)

@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import readme_tables
+import pages
 import rows
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -72,7 +72,7 @@ def main() -> None:
             row = measure(point, folder, arguments.pretrained, settings)
             rows.keep(OUTPUT, point.name, row)
     save(draw(list(rows.read(OUTPUT).values())), PICTURE)
-    readme_tables.write(tables())
+    pages.write(tables())
 
 
 def measure(

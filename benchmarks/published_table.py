@@ -12,7 +12,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-import readme_tables
+import pages
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "results" / "published"
@@ -94,4 +94,4 @@ def _read(name: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    readme_tables.write(tables())
+    pages.write(tables())

@@ -13,7 +13,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import readme_tables
+import pages
 
 ROOT = Path(__file__).resolve().parent.parent
 # The language models that runs of a config began as; their time is added.
@@ -27,6 +27,30 @@ _PRETRAINED = {
     "lstm_best": "lm_labelled-seed0",
     "lstm_ngram": "lm_labelled-seed0",
 }
+# What one has, the configs to run, which of them are averaged and tested, and how long
+# undisturbed runs take, by the words a second and seconds an epoch that were measured.
+_CHOICES = [
+    ("labels, and minutes", ("lstm",), ("lstm",), "2.4 minutes"),
+    ("labels, and an evening", ("lm_labelled", "lstm_ngram"), ("lstm_ngram",), "2 h"),
+    (
+        "unlabelled reviews, and a night",
+        ("lm", "finetune_ngram"),
+        ("finetune_ngram",),
+        "3½ h",
+    ),
+    (
+        "two nights: the same from both ends, averaged",
+        ("lm", "finetune_ngram", "lm_backward", "finetune_ngram_backward"),
+        ("finetune_ngram", "finetune_ngram_backward"),
+        "7 h",
+    ),
+    (
+        "a GPU: larger ones from both ends, averaged",
+        ("lm_large", "finetune_large", "lm_large_backward", "finetune_large_backward"),
+        ("finetune_large", "finetune_large_backward"),
+        "11 minutes (H100)",
+    ),
+]
 HEADER = (
     "| model | test accuracy | validation | runs | minutes a run | parameters |\n"
     "|---|---|---|---|---|---|\n"
@@ -35,7 +59,18 @@ HEADER = (
 
 def tables() -> dict[str, str]:
     """By the name of their marks."""
-    return {"results": make_table()}
+    return {"results": make_table(), "choose": make_choices()}
+
+
+def make_choices() -> str:
+    """What to run, by what one has."""
+    scores = {(name,): runs for name, runs in _runs().items()} | _averaged()
+    lines = ["| you have | configs | test accuracy | time |", "|---|---|---|---|"]
+    for title, configs, scored, time in _CHOICES:
+        names = ", ".join(f"`{name}`" for name in configs)
+        score = _spread(scores[scored], "test")
+        lines.append(f"| {title} | {names} | {score} | {time} |")
+    return "\n".join(lines) + "\n"
 
 
 def make_table() -> str:
@@ -117,4 +152,4 @@ def _spread(runs: list[dict[str, Any]], split: str) -> str:
 
 
 if __name__ == "__main__":
-    readme_tables.write(tables())
+    pages.write(tables())

@@ -1,6 +1,8 @@
-"""Write README's tables of speed from the files in ``results/speed/``.
+"""Write the tables of speed from the files in ``results/speed/``.
 
 python benchmarks/speed_table.py
+
+README has the short ones, ``docs/speed.md`` all.
 """
 
 import json
@@ -10,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import readme_tables
+import pages
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "results" / "speed"
@@ -18,12 +20,36 @@ FOLDER = ROOT / "results" / "speed"
 
 def tables() -> dict[str, str]:
     """By the name of their marks, one a file that is there."""
-    files = {name: FOLDER / f"{name}.json" for name in MAKE}
     return {
-        f"speed-{name}": MAKE[name](json.loads(file.read_text()))
-        for name, file in files.items()
-        if file.exists()
+        f"speed-{name}": make(json.loads((FOLDER / file).read_text()))
+        for name, (file, make) in MAKE.items()
+        if (FOLDER / file).exists()
     }
+
+
+def make_short(cases: dict[str, Any]) -> str:
+    """Ours, torch, and the best of the others, each by the start that suits it."""
+    both = (("training", "train_ms"), ("forward", "infer_ms"))
+    heads = [
+        f"{what}: {who}" for what, _ in both for who in ("ours", "torch", "others")
+    ]
+    lines = [f"| ms | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
+    for name, case in cases.items():
+        cells = [cell for _, key in both for cell in _best_of(case["rows"], key)]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _best_of(rows: list[dict[str, Any]], key: str) -> list[str]:
+    """Milliseconds of ours, of torch, and of the best of the others with its name."""
+    slower_first = sorted(rows, key=lambda row: -row[key])
+    ms = {row["library"]: row[key] for row in slower_first}
+    others = {k: v for k, v in ms.items() if k != "torch" and "ours" not in k}
+    name = min(others, key=others.__getitem__)
+    shown = {"": ms["ours, fused"], " ": ms["torch"], f" {name}": others[name]}
+    best = min(shown.values())
+    cells = {end: f"{_sized(ms)}{end}".strip() for end, ms in shown.items()}
+    return [f"**{cells[end]}**" if shown[end] == best else cells[end] for end in shown]
 
 
 def make_step(cases: dict[str, Any]) -> str:
@@ -90,10 +116,14 @@ def make_flags(cases: dict[str, Any]) -> str:
     return _table("training step, ms", "train_ms", cases)
 
 
-def make_gpu(cases: dict[str, Any]) -> str:
-    """A training step and a forward pass; a row a case, a column a library."""
-    both = (("training step, ms", "train_ms"), ("forward pass, ms", "infer_ms"))
-    return "\n".join(_by_case(title, key, cases) for title, key in both)
+def make_gpu_training(cases: dict[str, Any]) -> str:
+    """A row a case, a column a library."""
+    return _by_case("training step, ms", "train_ms", cases)
+
+
+def make_gpu_forward(cases: dict[str, Any]) -> str:
+    """The same of a forward pass."""
+    return _by_case("forward pass, ms", "infer_ms", cases)
 
 
 def _by_case(title: str, key: str, cases: dict[str, Any]) -> str:
@@ -114,7 +144,7 @@ def _by_case(title: str, key: str, cases: dict[str, Any]) -> str:
 
 
 def make_job(entrants: dict[str, Any]) -> str:
-    """Seconds from a command to a validation accuracy; a row an entrant."""
+    """Seconds from a command to an accuracy, of each start; a row an entrant."""
     targets = list(next(iter(entrants.values()))["seconds_to"])
     columns = [*targets, "of an epoch", "best of its epochs"]
     lines = [
@@ -122,7 +152,7 @@ def make_job(entrants: dict[str, Any]) -> str:
         "|---" * (len(columns) + 1) + "|",
     ]
     for name, result in entrants.items():
-        cells = [_fastest(result["seconds_to"][target]) for target in targets]
+        cells = [_reached(result["seconds_to"][target]) for target in targets]
         best = f"{100 * result['best_accuracy']:.1f} %"
         epoch = _epoch(result["turns"])
         lines.append(f"| {' | '.join([name, *cells, epoch, best])} |")
@@ -136,9 +166,9 @@ def _epoch(turns: list[list[dict[str, float]]]) -> str:
     return f"{statistics.median(between):.1f}" if between else "one epoch only"
 
 
-def _fastest(seconds: list[float | None]) -> str:
-    reached = [value for value in seconds if value is not None]
-    return f"{min(reached):.0f}" if reached else "never"
+def _reached(seconds: list[float | None]) -> str:
+    reached = [f"{value:.0f}" for value in seconds if value is not None]
+    return ", ".join(reached) or "never"
 
 
 def _table(title: str, key: str, cases: dict[str, Any]) -> str:
@@ -166,13 +196,16 @@ def _cell(rows: list[dict[str, Any]], library: str, start: str, key: str) -> str
     return "not run"
 
 
-MAKE: dict[str, Callable[[Any], str]] = {
-    "step": make_step,
-    "job": make_job,
-    "scaling": make_scaling,
-    "flags": make_flags,
-    "gpu": make_gpu,
+# By the ends of their marks.
+MAKE: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "short": ("step.json", make_short),
+    "step": ("step.json", make_step),
+    "job": ("job.json", make_job),
+    "scaling": ("scaling.json", make_scaling),
+    "flags": ("flags.json", make_flags),
+    "gpu-training": ("gpu.json", make_gpu_training),
+    "gpu-forward": ("gpu.json", make_gpu_forward),
 }
 
 if __name__ == "__main__":
-    readme_tables.write(tables())
+    pages.write(tables())

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-import readme_tables
+import pages
 
 FILE = Path(__file__).resolve().parent.parent / "results" / "subsets.json"
 _AGAINST = "right where the best linear baseline is wrong, and the other way round"
@@ -59,4 +59,4 @@ def against(runs: list[dict[str, Any]]) -> str:
 
 
 if __name__ == "__main__":
-    readme_tables.write(tables())
+    pages.write(tables())

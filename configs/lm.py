@@ -3,10 +3,10 @@
     python train.py --config configs/lm.py
 
 Reads the train reviews, but those held out for validation, and the unlabelled ones, but
-641 that are copies of labelled ones; of the test split those 123 that also stand in
-train.  Its perplexity on the validation reviews was 72.5 after the six epochs
-(``results/language_models``; it had read the copies), which take 2.8 hours of two cores
-at 12,000 words a second, validation apart.
+641 that are copies of labelled ones; of the test split no more than the 123 reviews
+that also stand among the labelled train reviews.  Its perplexity on the validation
+reviews was 72.5 after the six epochs (``results/language_models``; it had read the
+copies), which take 2.8 hours of two cores at 12,000 words a second, validation apart.
 
 Where /proc/cpuinfo has no avx512_bf16, --config.model.dtype=float32 is faster.
 """

@@ -18,6 +18,11 @@ def results_table():
 
 
 @pytest.fixture
+def pages():
+    return importlib.import_module("pages")
+
+
+@pytest.fixture
 def published_table():
     return importlib.import_module("published_table")
 
@@ -29,17 +34,18 @@ def published_table():
         *("learning_curve", "ablation"),
     ],
 )
-def test_the_tables_in_the_readme_are_those_of_the_results(name):
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    insert = importlib.import_module("readme_tables").insert
+def test_the_tables_in_the_pages_are_those_of_the_results(name, pages):
     tables = importlib.import_module(name).tables()
-    assert tables and insert(text, tables) == text, f"run python benchmarks/{name}.py"
+    assert tables
+    for page, text in pages.filled(tables).items():
+        assert text == page.read_text(encoding="utf-8"), f"run benchmarks/{name}.py"
 
 
-def test_a_table_without_a_place_is_told_in_a_line():
-    insert = importlib.import_module("readme_tables").insert
+def test_a_table_without_a_place_is_told_in_a_line(pages):
+    with pytest.raises(SystemExit, match="speed.md: expected one <!-- new:begin -->"):
+        pages.filled({"new": "| a |\n"})
     with pytest.raises(SystemExit, match="expected one <!-- new:begin -->"):
-        insert("no marks", {"new": "| a |\n"})
+        pages.insert("no end <!-- new:begin -->\n", "new", "| a |\n")
 
 
 def test_the_table_of_published_systems_has_every_run(published_table):

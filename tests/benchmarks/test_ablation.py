@@ -62,7 +62,8 @@ def leave(folder, right):
         Predictions(split, split, np.ones(3, np.int64)), folder / "predictions.npz"
     )
     val, test = {"accuracy": np.mean(right)}, {"accuracy": np.mean(right), "count": 4}
-    summary = {"val": val, "test": test, "best_epoch": 1}
+    summary = {"val": val, "test": test, "best_epoch": 1, "device": "1 x cpu"}
+    summary |= {"versions": {"jax": "1"}, "commit": "c"}
     (folder / "summary.json").write_text(json.dumps(summary))
 
 
@@ -83,7 +84,7 @@ def asked(ablation, tmp_path, monkeypatch):
         return subprocess.CompletedProcess(words, 0)
 
     monkeypatch.setattr(ablation.rows.subprocess, "run", run)
-    monkeypatch.setattr(ablation.readme_tables, "write", lambda tables: None)
+    monkeypatch.setattr(ablation.pages, "write", lambda tables: None)
     return commands
 
 

@@ -97,9 +97,24 @@ def test_what_was_not_measured_has_no_table(speed_table, monkeypatch, tmp_path):
     monkeypatch.setattr(speed_table, "FOLDER", tmp_path)
     assert speed_table.tables() == {}
     case = {"machine": {}, "rows": [row("ours", "tuned", 10.0)]}
-    (tmp_path / "step.json").write_text(json.dumps({"B1 T2 D3 H4": case}))
+    (tmp_path / "flags.json").write_text(json.dumps({"B1 T2 D3 H4": case}))
     (table,) = speed_table.tables().values()
-    assert table.count("|---|---|") == 2  # of training and of the forward pass
+    assert table.splitlines()[2:] == ["| ours, tuned | **10.0** |"]
+
+
+def test_the_short_table_names_the_best_of_the_others(speed_table):
+    rows = [
+        row("ours, fused", "tuned", 10.0, 3.0),
+        row("ours, scan", "tuned", 7.0, 1.5),
+        row("a", "tuned", 12.0, 4.0),
+        row("a", "plain", 9.0, 5.0),
+        row("b", "tuned", 20.0, 2.0),
+        row("torch", "tuned", 8.0, 6.0),
+    ]
+    table = speed_table.make_short({"B1 T2 D3 H4": {"rows": rows}})
+    assert table.splitlines()[2] == (
+        "| B1 T2 D3 H4 | 10.0 | **8.0** | 9.0 a | 3.0 | 6.0 | **2.0 b** |"
+    )
 
 
 def test_the_job_table_knows_the_seconds_of_an_epoch(speed_table):
@@ -119,7 +134,7 @@ def test_the_job_table_knows_the_seconds_of_an_epoch(speed_table):
     )
     assert table.splitlines()[2:] == [
         "| slow | never | 5.0 | 86.1 % |",
-        "| fast | 4 | one epoch only | 86.1 % |",
+        "| fast | 9, 4 | one epoch only | 86.1 % |",
     ]
 
 
@@ -129,16 +144,15 @@ def test_the_gpu_table_has_a_row_for_each_case(speed_table):
         {"library": "other", "failed": "for a reason"},
         {"library": "torch", "train_ms": 12.34, "infer_ms": 0.5},
     ]
-    training, forward = speed_table.make_gpu(
-        {"B1": {"rows": rows}, "B2": {"rows": rows[:1]}}
-    ).split("\n\n")
-    assert training.splitlines() == [
+    cases = {"B1": {"rows": rows}, "B2": {"rows": rows[:1]}}
+    assert speed_table.make_gpu_training(cases).splitlines() == [
         "| training step, ms | ours | other | torch |",
         "|---|---|---|---|",
         "| B1 | **3.46** |  | 12.3 |",
         "| B2 | **3.46** |  |  |",
     ]
-    assert forward.splitlines()[2] == "| B1 | 1.00 |  | **0.50** |"
+    forward = speed_table.make_gpu_forward(cases).splitlines()
+    assert forward[2] == "| B1 | 1.00 |  | **0.50** |"
 
 
 @pytest.fixture
