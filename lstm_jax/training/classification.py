@@ -144,7 +144,7 @@ def make_classification(config: Config, workdir: Workdir) -> Task:
         notice=data.corpus.notice,
         steps_per_epoch=count_steps(config, data),
         mesh=learner.mesh,
-        schedule=learner.schedule,
+        schedule=jax.jit(learner.schedule),
         first_state=learner.first_state,
         train_step=learner.train_step,
         introduce=partial(_introduce, work),

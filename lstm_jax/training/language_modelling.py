@@ -87,7 +87,7 @@ def make_language_modelling(config: Config, workdir: Workdir) -> Task:
         notice=texts.corpus.notice,
         steps_per_epoch=steps,
         mesh=work.mesh,
-        schedule=schedule,
+        schedule=jax.jit(schedule),
         first_state=start,
         train_step=step,
         introduce=partial(_introduce, work),
