@@ -87,7 +87,7 @@ def test_metrics_have_a_line_for_every_measurement(unbroken):
             assert line["epoch"] == -(-line["step"] // STEPS_PER_EPOCH)
         if trained:
             rate = float(unbroken.run.learner.schedule(line["step"] - 1))
-            assert line["learning_rate"] == rate
+            assert line["learning_rate"] == pytest.approx(rate, rel=1e-6)
     assert lines[-1]["epoch"] == unbroken.summary["best_epoch"]
 
 
