@@ -38,7 +38,7 @@ _MARK = (
 
 
 def main(output: Path, baselines: Path, names: list[str]) -> None:
-    """Write one JSON object."""
+    """Add a row for each name to a JSON object."""
     corpus = load_reviews()
     assert corpus.test is not None
     parts = parts_of(corpus, corpus.test)
@@ -51,12 +51,13 @@ def main(output: Path, baselines: Path, names: list[str]) -> None:
         records[title] = {
             "val": round(float(val.mean()), 6),
             "test": {
-                part: share(test[rows]) for part, rows in parts.items() if rows.any()
+                part: share(test[some]) for part, some in parts.items() if some.any()
             },
             "against_baseline": mcnemar(test, baseline),
         }
-    output.write_text(json.dumps(records, indent=2) + "\n")
-    print(output.read_text(), end="")
+    known = json.loads(output.read_text()) if output.exists() else {}
+    output.write_text(json.dumps(known | records, indent=1) + "\n")
+    print(json.dumps(records, indent=1))
 
 
 def load_reviews() -> Corpus:

@@ -77,8 +77,10 @@ def test_runs_alone_and_averaged(corpus, tmp_path, monkeypatch, capsys):
     np.savez(tmp_path / "base.npz", **{subsets._BASELINE: baseline})
     output = tmp_path / "subsets.json"
     both = f"{first},{second}"
+    output.write_text(json.dumps({"another-seed1": {}}))
     subsets.main(output, tmp_path / "base.npz", [first, second, both])
     found = json.loads(output.read_text())
+    assert found.pop("another-seed1") == {}  # of an earlier time
     assert list(found) == ["one-seed3", "two-seed3", "one-seed3 + two-seed3"]
     counted = {name: run["test"]["all"]["accuracy"] for name, run in found.items()}
     # Right: 0 1 3 5; then 1 2 3; the means of the probabilities: all but the fifth.
