@@ -56,8 +56,8 @@ def main(output: Path, baselines: Path, names: list[str]) -> None:
             "against_baseline": mcnemar(test, baseline),
         }
     known = json.loads(output.read_text()) if output.exists() else {}
-    output.write_text(json.dumps(known | records, indent=1) + "\n")
-    print(json.dumps(records, indent=1))
+    output.write_text(json.dumps(known | records, indent=2) + "\n")
+    print(json.dumps(records, indent=2))
 
 
 def load_reviews() -> Corpus:
