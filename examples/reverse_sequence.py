@@ -15,9 +15,9 @@ from jax import Array
 
 from lstm_jax import lstm, time_mask, unroll
 
-NUM_DIGITS, STEPS, BATCH = 8, 6, 128
+NUM_DIGITS, STEPS, BATCH = 8, 6, 64
 START = NUM_DIGITS  # what the decoder reads first
-CELL = lstm(hidden_size=96)
+CELL = lstm(hidden_size=64)
 OPTIMIZER = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(0.01))
 
 
