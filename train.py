@@ -21,7 +21,6 @@ if __name__ == "__main__" and not any(map(_AS_IT_IS.fullmatch, sys.argv)):
     _HOST["prepare_host"]()
 
 import difflib
-import errno
 import itertools
 import logging
 import shlex
@@ -35,7 +34,8 @@ from ml_collections import ConfigDict, config_flags
 
 from lstm_jax.cache import keep_programs
 from lstm_jax.errors import UserError
-from lstm_jax.paths import expand
+from lstm_jax.output import lacks_room, print_what_can_be
+from lstm_jax.paths import expand, is_there
 from lstm_jax.training.config import Config, default_config, from_dict, names
 from lstm_jax.training.interruption import Interrupted, Interruption, handle_signals
 from lstm_jax.training.lock import locked
@@ -77,6 +77,7 @@ def main(argv: list[str]) -> int:
     Returns:
       0 on success, 2 after a user's mistake, 143 and 130 after SIGTERM and SIGINT.
     """
+    print_what_can_be()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
     logging.getLogger("lstm_jax").setLevel(logging.INFO)
     try:
@@ -123,7 +124,7 @@ def join_hosts() -> None:
 def lacking(error: Exception) -> str:
     """What the machine has too little of, in a line; "" when it is something else."""
     if isinstance(error, OSError):
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if not lacks_room(error):
             return ""
         place = error.filename or "a file of the run"
         return (
@@ -142,7 +143,7 @@ def lacking(error: Exception) -> str:
 def run(config: Config, command: str, interruption: Interruption) -> None:
     """Train, and let the first host write the report."""
     workdir = expand(_WORKDIR.value or f"runs/{config.name}", "--workdir")
-    finished = (workdir / "summary.json").exists()
+    finished = is_there(workdir / "summary.json")
     summary = train_and_evaluate(config, workdir, interruption)
     if jax.process_index() > 0:
         return

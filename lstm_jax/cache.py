@@ -15,7 +15,7 @@ import numpy as np
 
 from lstm_jax.arrays import read_arrays
 from lstm_jax.errors import UserError
-from lstm_jax.paths import expand
+from lstm_jax.paths import expand, is_there
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def remember(
       compute: called where they are not found.
     """
     path = cache_dir() / kind / f"{_digest(depends_on)}.npz"
-    if path.exists():
+    if is_there(path):
         try:
             arrays = read_arrays(path, "arrays kept for later")
             _mark_as_used(path)

@@ -112,10 +112,16 @@ class Predictor:
         """The likeliest class of each text, int ``[N]``."""
         return measures.predicted(self.logits(texts))
 
-    def warm_up(self) -> None:
-        """Compile everything for every length now, rather than when it is asked."""
+    def warm_up(self, stop: threading.Event | None = None) -> None:
+        """Compile everything for every length now, rather than when it is asked.
+
+        Args:
+          stop: when set, the lengths that are left are not compiled.
+        """
         contrast = np.zeros(self.loaded.num_logits)
         for width in self._widths:
+            if stop is not None and stop.is_set():
+                return
             words = np.full(width, UNKNOWN_ID, np.int32)
             self.logits_of_ids([words])
             self.gates_of_ids(words[: self.loaded.max_length])

@@ -28,6 +28,17 @@ def expand(path: str, setting: str) -> Path:
         ) from error
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is something that may be looked at.
+
+    ``Path.exists`` raises PermissionError in a folder that is closed to the user.
+    """
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
 def check_readable(path: str, setting: str) -> None:
     """Refuse what could not be read later; nothing is opened, which pipes take ill.
 

@@ -60,6 +60,18 @@ def test_a_folder_that_cannot_be_written_costs_time_alone(folder, caplog):
     assert "cannot keep" in caplog.text and str(folder) in caplog.text
 
 
+def test_a_folder_that_is_closed_to_the_user_costs_time_alone(folder, monkeypatch):
+    """Root looks into any folder, so the system's answer is given here."""
+    remember("numbers", [b"x"], Counted(7))
+
+    def stat(path, **how):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", stat)
+        assert remember("numbers", [b"x"], Counted(8))["a"][0] == 8
+
+
 def test_a_write_that_fails_leaves_nothing(folder, monkeypatch, caplog):
     def savez(file, **kwargs):
         file.write(b"half")

@@ -60,10 +60,11 @@ def run(capsys):
     return run
 
 
-def process(*argv, **how):
+def process(*argv, environ=None, **how):
     """Run a command in a process of its own."""
     command = [sys.executable, "-m", "lstm_jax", *map(str, argv)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    environment |= environ or {}
     return subprocess.Popen(command, env=environment, **how)
 
 
@@ -122,11 +123,16 @@ def test_text_is_a_line_each_that_steers_no_terminal(run, model):
     assert printable("a\n\x1b") == "a\n\N{REPLACEMENT CHARACTER}"
 
 
-@pytest.mark.parametrize("kind", ["csv", "tsv", "jsonl", "txt", "stdin"])
+@pytest.mark.parametrize(
+    "kind", ["csv", "tsv", "one column.csv", "jsonl", "txt", "stdin"]
+)
 def test_texts_from_everywhere(kind, run, model, expected, tmp_path, monkeypatch):
     path = tmp_path / f"reviews.{kind}"
     flags = ["--file", path, "--text-column", "review"]
-    if kind in ("csv", "tsv"):
+    if kind == "one column.csv":
+        with path.open("w", newline="") as file:
+            csv.writer(file).writerows([["review"], *([text] for text in TEXTS)])
+    elif kind in ("csv", "tsv"):
         with path.open("w", newline="") as file:
             writer = csv.writer(file, delimiter="\t" if kind == "tsv" else ",")
             writer.writerows([["id", "review"], *enumerate(TEXTS)])
@@ -384,6 +390,30 @@ def test_a_reader_that_has_enough_ends_it_quietly(judging):
     judging.stdout.close()
     assert judging.stderr.read() == b""
     assert judging.wait(300) == 141
+
+
+def test_what_the_terminal_cannot_say_is_a_question_mark(one_model):
+    flags = ("--no-prepare-host", "predict", "--model", one_model)
+    done = process(
+        *(*flags, "great \N{SNOWMAN} " + "film " * 40),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        environ={"PYTHONIOENCODING": "latin-1"},
+    )
+    out, err = done.communicate(timeout=300)
+    assert (done.returncode, err) == (0, b"")
+    assert b"great ? film" in out and out.endswith(b" ?\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_no_room_for_what_is_printed_is_one_line(one_model):
+    with open("/dev/full", "wb") as full:
+        flags = ("--no-prepare-host", "predict", "--model", one_model)
+        done = process(*flags, "great", stdout=full, stderr=subprocess.PIPE)
+        _, err = done.communicate(timeout=300)
+    assert done.returncode == 2
+    assert err.startswith(b"error: standard output: expected room to write, got: ")
+    assert err.count(b"\n") == 1
 
 
 def test_ctrl_c_ends_it_in_one_line(judging):

@@ -20,6 +20,7 @@ from lstm_jax.measures import (
 from lstm_jax.plots import (
     draw_calibration,
     draw_confusion,
+    draw_findings,
     draw_gates,
     draw_lengths,
     draw_precision_recall,
@@ -188,6 +189,30 @@ def test_gates_are_drawn_below_the_running_probability(letters):
     ticks = [t.get_text() for axes in figure.axes for t in axes.get_xticklabels()]
     assert [t for t in ticks if t in short.words][-len(short.words) :] == short.words
     assert any("First layer over" in text for text in words_of(figure))
+
+
+def test_units_of_gates_are_all_drawn_where_fewer_come_out():
+    """As of a cell with a projection."""
+    found = make_findings(2)
+    short = found.explanations.short
+    values = np.tanh(np.random.default_rng(0).normal(size=(len(short.words), 6)))
+    short = short._replace(gates={"i": values, "c": values, "h": values[:, :3]})
+    figure = draw_gates(short, found.summary, found.label_names)
+    i, _, h = [image for axes in figure.axes for image in axes.images]
+    np.testing.assert_array_equal(i.get_array(), values.T)
+    order = np.argsort(values[-1, :3], kind="stable")
+    np.testing.assert_array_equal(h.get_array(), values[:, order].T)
+
+
+def test_without_a_word_no_gates_are_drawn(tmp_path):
+    found = make_findings(2)
+    explanations = found.explanations
+    short = explanations.short._replace(words=[])
+    bare = found._replace(explanations=explanations._replace(short=short))
+    drawn = {path.name for path in draw_findings(found, tmp_path)}
+    assert drawn - {path.name for path in draw_findings(bare, tmp_path / "bare")} == {
+        "gates.png"
+    }
 
 
 def test_dollars_in_names_are_no_formula():

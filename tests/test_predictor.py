@@ -1,6 +1,7 @@
 """A predictor: any number of threads, a few shapes, and nothing of a text lost."""
 
 import concurrent.futures
+import threading
 
 import numpy as np
 import pytest
@@ -34,6 +35,14 @@ def test_what_is_warm_compiles_nothing(predictor):
         predictor.gates_of_ids(np.full(n, 2, np.int32))
     predictor.gradients_of_ids(np.full(500, 2, np.int32), np.ones(1), 128)
     assert [program._cache_size() for program in programs] == sizes
+
+
+def test_warming_up_ends_when_it_is_told_to():
+    stop = threading.Event()
+    predictor = make_predictor()
+    predictor.gates_of_ids = lambda ids: stop.set()
+    predictor.warm_up(stop)
+    assert predictor._logits._cache_size() == 1
 
 
 def test_a_text_longer_than_what_is_read_keeps_its_ends(predictor):

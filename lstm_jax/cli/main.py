@@ -11,6 +11,7 @@ from lstm_jax.cache import keep_programs
 from lstm_jax.cli.parser import make_parser
 from lstm_jax.errors import UserError
 from lstm_jax.host import prepare_host
+from lstm_jax.output import lacks_room, print_what_can_be
 
 _INTERRUPTED, _BROKEN_PIPE = 130, 141  # as a shell reports the two signals
 
@@ -21,6 +22,7 @@ def main(argv: list[str] | None = None) -> int:
     Args:
       argv: the flags; None takes those of the process, and prepares it first.
     """
+    print_what_can_be()
     try:
         options = make_parser().parse_args(argv)
         if argv is None and options.prepare_host:
@@ -36,7 +38,21 @@ def main(argv: list[str] | None = None) -> int:
         print("Stopped.", file=sys.stderr)
         return _INTERRUPTED
     except BrokenPipeError:
-        # Whoever reads has enough; what is still to be flushed goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _print_nothing_more()  # whoever reads has enough
         return _BROKEN_PIPE
+    except OSError as error:
+        if not lacks_room(error):
+            raise
+        _print_nothing_more()
+        place = error.filename or "standard output"
+        print(
+            f"error: {place}: expected room to write, got: {error.strerror}",
+            file=sys.stderr,
+        )
+        return 2
     return 0
+
+
+def _print_nothing_more() -> None:
+    """What is still to be flushed goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

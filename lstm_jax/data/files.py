@@ -22,6 +22,7 @@ _ENDINGS = ".csv, .tsv, .jsonl or .ndjson"
 _SHOWN = 3
 # The largest that a C long holds on every system.
 _HUGE_FIELD = 2**31 - 1
+_DELIMITERS = ",;\t|"  # in the only column of a header, they tell of another format
 
 
 class _Row(NamedTuple):
@@ -286,7 +287,7 @@ def _numbered(reader: Any) -> Iterator[tuple[int, list[str], str]]:
 
 
 def _check_header(path: str, header: list[str], called: str) -> None:
-    if len(header) == 1:
+    if len(header) == 1 and any(mark in header[0] for mark in _DELIMITERS):
         raise UserError(
             f"{path}: expected columns separated by {called}, got one column "
             f"{quote(header[0])}; is the delimiter another?"

@@ -61,7 +61,10 @@ def draw_gates(
     # The same order in every panel: units alike at the last word lie together.
     order = np.argsort(short.gates["h"][-1], kind="stable")
     for row, name in zip(axes[1:], shown, strict=True):
-        _draw_map(row, short.gates[name][: len(words), order].T, name)
+        values = short.gates[name][: len(words)]
+        # A cell may put out fewer units than it has.
+        is_alike = values.shape[1] == len(order)
+        _draw_map(row, (values[:, order] if is_alike else values).T, name)
     axes[-1].set_xticks(range(len(words)), words, rotation=90, fontsize=11)
     for label in axes[-1].get_xticklabels():
         label.set_parse_math(False)

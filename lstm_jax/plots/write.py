@@ -68,6 +68,7 @@ def _learned(found: Findings) -> Pictures:
     """What it has learned."""
     if found.words is not None:
         yield "words", draw_words(found.words, found.summary, found.label_names)
-    if found.explanations is not None:
+    # The shortest of reviews that are all without words has none.
+    if found.explanations is not None and found.explanations.short.words:
         short = found.explanations.short
         yield "gates", draw_gates(short, found.summary, found.label_names)

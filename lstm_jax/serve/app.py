@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import logging
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,13 @@ from lstm_jax.inference import Predictor
 from lstm_jax.measures import probabilities
 from lstm_jax.serve.batcher import Batcher, BusyError
 from lstm_jax.serve.guard import LOOPBACK, Guard
-from lstm_jax.serve.requests import one_or_many, one_text, read_json
+from lstm_jax.serve.requests import MOST_EXPLAINED, one_or_many, one_text, read_json
 
 logger = logging.getLogger(__name__)
 
 _PAGE = Path(__file__).parent / "page"
 _FILES = {"/": "index.html", "/page.css": "page.css", "/page.js": "page.js"}
-# Explanations that may wait: each takes about a second.
+# Explanations that may wait: most take about a second.
 _MOST_EXPLAINING = 16
 # The range that a gate or state is drawn in, where it has one.
 _RANGES = {**dict.fromkeys("iforz", (0.0, 1.0)), **dict.fromkeys("ghn", (-1.0, 1.0))}
@@ -48,7 +49,7 @@ def make_app(predictor: Predictor, host: str = "127.0.0.1") -> Starlette:
         Route("/predict", service.predict, methods=["POST"]),
         Route("/explain", service.explain, methods=["POST"]),
     ]
-    names = LOOPBACK if _is_loopback(host) else frozenset()
+    names = LOOPBACK | {host.lower()} if _is_loopback(host) else frozenset[str]()
     return Starlette(
         routes=routes,
         middleware=[Middleware(Guard, names=names)],
@@ -75,9 +76,11 @@ class _Service:
         """While the application runs."""
         del app
         # Compiled before anybody asks, if nobody asks at once.
-        warming = asyncio.create_task(asyncio.to_thread(self._predictor.warm_up))
+        stop = threading.Event()
+        warming = asyncio.create_task(asyncio.to_thread(self._predictor.warm_up, stop))
         answering = asyncio.create_task(self._logits.run())
         yield
+        stop.set()
         answering.cancel()
         await asyncio.gather(answering, warming, return_exceptions=True)
 
@@ -97,7 +100,7 @@ class _Service:
 
     async def explain(self, request: Request) -> Response:
         """Explain one text."""
-        text = one_text(await read_json(request))
+        text = one_text(await read_json(request), MOST_EXPLAINED)
         if self._explaining >= _MOST_EXPLAINING:
             raise BusyError
         self._explaining += 1

@@ -9,6 +9,7 @@ from starlette.requests import Request
 MOST_BYTES = 1 << 20
 MOST_TEXTS = 256
 MOST_CHARACTERS = 100_000
+MOST_EXPLAINED = 20_000  # characters: each word is left out once
 
 
 async def read_json(request: Request) -> dict[str, Any]:
@@ -36,11 +37,11 @@ async def read_json(request: Request) -> dict[str, Any]:
     return values
 
 
-def one_text(values: dict[str, Any]) -> str:
-    """The text of ``{"text": ...}``."""
+def one_text(values: dict[str, Any], most: int = MOST_CHARACTERS) -> str:
+    """The text of ``{"text": ...}``, of so many characters at most."""
     if set(values) != {"text"}:
         raise HTTPException(400, f'expected {{"text": ...}}, got {_keys(values)}')
-    return _text("text", values["text"])
+    return _text("text", values["text"], most)
 
 
 def one_or_many(values: dict[str, Any]) -> list[str]:
@@ -61,16 +62,15 @@ def one_or_many(values: dict[str, Any]) -> list[str]:
     return [_text(f"texts[{n}]", text) for n, text in enumerate(texts)]
 
 
-def _text(name: str, value: Any) -> str:
+def _text(name: str, value: Any, most: int = MOST_CHARACTERS) -> str:
     if not isinstance(value, str):
         raise HTTPException(
             400, f"{name}: expected a string, got {type(value).__name__}"
         )
-    if len(value) > MOST_CHARACTERS:
+    if len(value) > most:
         raise HTTPException(
             413,
-            f"{name}: expected {MOST_CHARACTERS:,} characters at most, "
-            f"got {len(value):,}",
+            f"{name}: expected {most:,} characters at most, got {len(value):,}",
         )
     return value
 

@@ -12,6 +12,7 @@ from lstm_jax.data.datasets import Text, load_text
 from lstm_jax.errors import UserError
 from lstm_jax.models.build import build_language_model
 from lstm_jax.models.language_model import LanguageModel
+from lstm_jax.paths import is_there
 from lstm_jax.training.checkpoints import check_like, read_best
 from lstm_jax.training.config import Config, from_dict
 from lstm_jax.training.state import PyTree
@@ -68,8 +69,10 @@ def read_config(path: Path) -> Config:
       UserError: it is no run's, or damaged.
     """
     workdir = Workdir(path)
-    if not workdir.config.exists():
-        raise UserError(f"{path}: expected the folder of a run, got no config.json")
+    if not is_there(workdir.config):
+        raise UserError(
+            f"{path}: expected the folder of a run, got no config.json that may be read"
+        )
     settings = read_json(workdir.config)
     try:
         return from_dict(settings)

@@ -25,10 +25,12 @@ def make_schedule(config: OptimConfig, num_steps: int) -> optax.Schedule:
                 0.0 if warmup else peak, peak, warmup, max(num_steps, warmup + 1)
             )
         case "one_cycle":
-            # optax divides by the lengths of both parts, so neither may be empty.
-            rising = min(max(warmup, 1), max(num_steps - 1, 1)) / max(num_steps, 2)
+            # optax divides by the lengths of both parts, so neither may be empty.  It
+            # rounds their share down: half a step more is what is meant.
+            steps = max(num_steps, 2)
+            rising = min(max(warmup, 1), steps - 1)
             return optax.cosine_onecycle_schedule(
-                max(num_steps, 2), peak, pct_start=rising
+                steps, peak, pct_start=(rising + 0.5) / steps
             )
     raise ValueError(f"schedule: got {config.schedule!r}")
 

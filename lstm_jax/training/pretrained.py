@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 
 from lstm_jax.data.splits import digest_texts
 from lstm_jax.errors import UserError
-from lstm_jax.paths import expand
+from lstm_jax.paths import expand, is_there
 from lstm_jax.training.config import Config
 from lstm_jax.training.finished import load_language_model, read_config
 from lstm_jax.training.state import PyTree
@@ -110,7 +110,7 @@ def check_pretrained(config: Config) -> Path:
     """
     path = expand(config.model.pretrained, "model.pretrained")
     # One that still learns is another at the next look.
-    if not _exists(Workdir(path).summary):
+    if not is_there(Workdir(path).summary):
         raise UserError(
             "model.pretrained: expected the folder of a finished language model "
             f"(configs/lm.py trains one), got no summary.json in {str(path)!r}"
@@ -129,13 +129,6 @@ def check_pretrained(config: Config) -> Path:
                 f"{path}, got {_value(config, name)!r}"
             )
     return path
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:
-        return False
 
 
 def _source(config: Config) -> tuple[str, Path]:

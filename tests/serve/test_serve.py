@@ -14,7 +14,12 @@ from trained import TEXTS
 from lstm_jax.serve import app as app_module
 from lstm_jax.serve import batcher
 from lstm_jax.serve.batcher import Batcher, BusyError
-from lstm_jax.serve.requests import MOST_BYTES, MOST_CHARACTERS, MOST_TEXTS
+from lstm_jax.serve.requests import (
+    MOST_BYTES,
+    MOST_CHARACTERS,
+    MOST_EXPLAINED,
+    MOST_TEXTS,
+)
 
 JSON = {"content_type": "application/json"}
 
@@ -91,7 +96,7 @@ BAD = {
         json.dumps({"text": "x" * (MOST_CHARACTERS + 1)}).encode(),
         JSON,
         413,
-        "text: expected 100,000 characters at most, got 100,001",
+        "characters at most, got 100,001",
     ),
     "too large": (b" " * (MOST_BYTES + 1), JSON, 413, "expected a body of 1,048,576"),
     "a form": (
@@ -116,6 +121,13 @@ def test_bad_requests_are_refused_in_json(server, path, kind):
     assert answered["x-content-type-options"] == "nosniff"
 
 
+def test_of_a_text_that_would_take_long_nothing_is_explained(server):
+    text = "x" * (MOST_EXPLAINED + 1)
+    assert server.post("/predict", {"text": text})[0] == 200
+    status, said = server.post("/explain", {"text": text})
+    assert status == 413 and "expected 20,000 characters at most" in said["error"]
+
+
 def test_addresses_and_methods_that_are_none(server):
     assert server.ask("GET", "/nothing")[0] == 404
     assert server.ask("GET", "/page/../app.py")[0] == 404
@@ -130,6 +142,23 @@ def test_headers_that_browsers_hold_the_page_to(server):
         assert "unsafe" not in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["access-control-allow-origin"] is None
+
+
+@pytest.mark.parametrize(("host", "status"), [("127.0.0.2", 200), ("127.0.0.3", 421)])
+def test_the_address_that_it_is_served_on_is_a_name(server, host, status):
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    async def receive():
+        return {"type": "http.disconnect"}
+
+    headers = [(b"host", f"{host}:8000".encode())]
+    scope = {"type": "http", "method": "GET", "path": "/health", "headers": headers}
+    app = app_module.make_app(server.predictor, "127.0.0.2")
+    asyncio.run(app(scope, receive, send))
+    assert sent[0]["status"] == status
 
 
 def test_another_name_than_that_of_this_machine_is_refused(server):

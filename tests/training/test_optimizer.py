@@ -45,6 +45,17 @@ def test_one_cycle_rises_from_a_25th_to_the_peak_and_falls_to_a_250000th():
     assert (np.diff(by_step[10:]) < 0).all()
 
 
+@pytest.mark.parametrize("num_steps", [23, 48, 49, 98, 103, 1497])
+@pytest.mark.parametrize("warmup_fraction", [0.0, 0.25, 0.57])
+def test_one_cycle_is_highest_after_as_many_steps_as_were_asked_for(
+    num_steps, warmup_fraction
+):
+    """The share of the rise is a float, which rounds to a step less for some."""
+    by_step = rates("one_cycle", num_steps, warmup_fraction=warmup_fraction)
+    assert by_step[0] == pytest.approx(PEAK / 25)
+    assert by_step.argmax() == max(int(warmup_fraction * num_steps), 1)
+
+
 @pytest.mark.parametrize("warmup_fraction", [0.0, 0.25, 0.5, 0.99])
 @pytest.mark.parametrize("num_steps", [1, 2, 3])
 @pytest.mark.parametrize("schedule", SCHEDULES)

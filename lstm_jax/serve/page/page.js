@@ -136,7 +136,7 @@ function showLegend(isOut) {
 }
 
 function between(text) {
-  return text.replace(/\s*(<br\s*\/?>\s*)+/gi, "\n\n");
+  return text.replace(/((?<!\s)\s+)?(<br\s*\/?>\s*)+/gi, "\n\n");
 }
 
 function mark(effect, strongest) {
@@ -164,7 +164,7 @@ function showChart() {
 function showGates() {
   const letters = Object.keys(NAMES).filter((letter) => letter in found.gates);
   const order = unitOrder();
-  const strips = letters.map((letter) => strip(letter, order));
+  const strips = letters.map((letter) => strip(letter, orderOf(letter, order)));
   at("gates").replaceChildren(...strips);
 }
 
@@ -174,6 +174,12 @@ function unitOrder() {
   const units = found.gates.h.units;
   const last = bytes.subarray(bytes.length - units);
   return [...last.keys()].sort((a, b) => last[a] - last[b]);
+}
+
+// Gates of a cell that puts out fewer units than it has are in an order of their own.
+function orderOf(letter, order) {
+  const { units } = found.gates[letter];
+  return units === order.length ? order : Array.from({ length: units }, (_, n) => n);
 }
 
 function strip(letter, order) {
