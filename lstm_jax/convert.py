@@ -18,9 +18,11 @@ Two biases that are added become one, and come back as one bias and zeros: the
 function is the same, the arrays are not.  All else comes back bit for bit.
 
 Refused, for our cells compute another function: Keras' ``GRU(reset_after=False)`` and
-Haiku's GRU (the reset gate acts before the product), Haiku's VanillaRNN (ReLU).  What
-weights do not show is for the caller to know: torch's ``RNN(nonlinearity="relu")``,
-other activations in Keras or Flax, Flax' ``SimpleCell(residual=True)``.
+Haiku's GRU (the reset gate acts before the product), Haiku's VanillaRNN (ReLU); and of
+our cells those that the others do not have: with peepholes, with layer norm and, but
+for torch, with a projection.  What weights do not show is for the caller to know:
+torch's ``RNN(nonlinearity="relu")``, other activations in Keras or Flax, Flax'
+``SimpleCell(residual=True)``.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -43,6 +45,7 @@ _FLAX = {
 }
 _HAIKU = {"LSTM": "lstm"}
 _HAIKU_GATES = "igfo"
+_PROJECTION = ("w_hr",)  # of lstmp, which torch alone has
 
 
 def from_torch(kind: str, state: Mapping[str, Any], *, prefix: str = "") -> Params:
@@ -103,7 +106,7 @@ def to_torch(kind: str, params: Mapping[str, Any], *, prefix: str = "") -> Param
     for n in range(len(params)):
         layer = _at(params, f"layer_{n}")
         for name, way in _directions(layer, f"l{n}", f"l{n}_reverse"):
-            b_ih, b_hh = _split_bias(cell, way)
+            b_ih, b_hh = _split_bias(cell, way, *_PROJECTION)
             arrays = {"weight_ih": way["w_ih"], "weight_hh": way["w_hh"]}
             arrays |= {"bias_ih": b_ih, "bias_hh": b_hh}
             if "w_hr" in way:
@@ -351,7 +354,7 @@ def _read_torch(cell: str, state: Mapping[str, Any], prefix: str, name: str) -> 
     params |= _join_bias(cell, *biases)
     if f"{prefix}weight_hr_{name}" in state:
         params["w_hr"] = read("weight_hr")
-    return _checked(cell, params)
+    return _checked(cell, params, *_PROJECTION)
 
 
 def _read_keras(cell: str, kernel: Any, recurrent: Any, bias: Any = None) -> Params:
@@ -384,9 +387,11 @@ def _join_bias(cell: str, b_ih: np.ndarray, b_hh: np.ndarray) -> Params:
     return {"b": b, "b_hn": b_hh[2 * size :]}
 
 
-def _split_bias(cell: str, params: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+def _split_bias(
+    cell: str, params: Mapping[str, Any], *others: str
+) -> tuple[np.ndarray, np.ndarray]:
     """Two biases that add up to ours."""
-    ours = _checked(cell, params)
+    ours = _checked(cell, params, *others)
     other = np.zeros_like(ours["b"])
     if cell == "gru":
         other[-len(ours["b_hn"]) :] = ours["b_hn"]
@@ -433,10 +438,21 @@ def _at(tree: Mapping[str, Any], *path: str) -> Any:
     return tree
 
 
-def _checked(cell: str, params: Mapping[str, Any]) -> Params:
-    """The params as arrays, if their shapes fit one another."""
+def _checked(cell: str, params: Mapping[str, Any], *others: str) -> Params:
+    """The params as arrays, if they are those of the cell and their shapes fit.
+
+    Args:
+      cell: "lstm", "gru" or "rnn".
+      params: of one direction of one layer.
+      *others: names that may be among them besides.
+    """
     names = ["w_ih", "w_hh", "b", *(["b_hn"] if cell == "gru" else [])]
-    names += ["w_hr"] if "w_hr" in params else []
+    names += [name for name in others if name in params]
+    if unknown := sorted(set(params) - set(names)):
+        raise ValueError(
+            f"params: expected those of the plain {cell} ({', '.join(names)}), got "
+            f"{', '.join(unknown)} too: the other library has no such cell"
+        )
     ours = {name: _array(_at(params, name)) for name in names}
     size = ours["w_hr" if "w_hr" in ours else "w_hh"].shape[0]
     width = len(_GATES[cell]) * size

@@ -24,6 +24,9 @@ MakeCell = Callable[[int], Cell]
 class RecurrentCell(nn.RNNCellBase):
     """One of our cells as a Linen cell, for ``nn.RNN`` and ``nn.Bidirectional``.
 
+    What ``cell.noise`` draws is not drawn here (``zoneout_lstm`` takes the mean, in
+    training too); ``Recurrent`` draws it.
+
     Attributes:
       features: ``H``.
       cell: what makes the cell: ``lstm``, ``gru``, ``partial(lstm, forget_bias=0.0)``.

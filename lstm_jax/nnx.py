@@ -21,6 +21,9 @@ MakeCell = Callable[[int], Cell]
 class RecurrentCell(nnx.RNNCellBase):
     """One of our cells as an NNX cell.
 
+    What ``cell.noise`` draws is not drawn here (``zoneout_lstm`` takes the mean, in
+    training too); ``one_way`` and ``stack`` do.
+
     Args:
       in_features: ``D``.
       hidden_features: ``H``.

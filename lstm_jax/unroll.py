@@ -43,7 +43,8 @@ def unroll(
       cell: what ``lstm(H)``, ``gru(H)`` or ``rnn(H)`` gave.
       params: what ``cell.init`` gave.
       xs: ``[T, B, D]``; B may be several dimensions, or none.  Integers ``[T, B]``
-        stand for one-hot vectors of width D, which are never made.
+        stand for one-hot vectors of width D, which are never made; they are to be 0 to
+        D - 1, others are taken for another of these.
       carry: the carry to start from; None starts from ``cell.initial_carry``.
       lengths: integers ``[B]``, the real steps of each sequence, which come
         first; None means all T.  Whatever stands in the padding changes nothing.
@@ -62,7 +63,8 @@ def unroll(
       implementation: "fused" has a gradient written by hand, in reverse mode only;
         "scan" has both modes; "cudnn" is NVIDIA's LSTM, in float32; "pallas" is one
         GPU program for all steps of a small LSTM.  The last two are not split over
-        devices, but by ``shard_map``.  "auto" is what ``choose_implementation`` says.
+        devices, but by ``shard_map``, and know no forward mode over the gradient,
+        as in ``jax.hessian``.  "auto" is what ``choose_implementation`` says.
 
     Returns:
       The carry after the last real step, and ``ys [T, B, H]``.  At padded steps

@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "paths": {"errors"},
     "cache": {"arrays", "errors", "paths"},
     "drafts": set(),
+    "output": set(),
     "host": set(),
     "cells": {"cells"},
     "kernels": {"kernels", "cells"},
@@ -61,6 +62,7 @@ MAY_IMPORT = {
     "cli": TRAINING
     | {
         "host",
+        "output",
         "inference",
         "ensemble",
         "trained",

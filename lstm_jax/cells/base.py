@@ -204,7 +204,16 @@ def multiply_input(params: Params, x: Array, dtype: DTypeLike) -> Array:
 
 
 def is_one_hot(x: Array) -> bool:
-    """Whether ``x`` is one-hot vectors by their index, not the vectors."""
+    """Whether ``x`` is one-hot vectors by their index, not the vectors.
+
+    Raises:
+      ValueError: it is neither: weights of its dtype would be true and false.
+    """
+    if x.dtype == bool:
+        raise ValueError(
+            "x: expected floats, or integers for one-hot vectors, got booleans; "
+            "x.astype(float) is 0 and 1"
+        )
     return jnp.issubdtype(x.dtype, jnp.integer)
 
 

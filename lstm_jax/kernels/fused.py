@@ -37,7 +37,7 @@ from lstm_jax.cells.base import (
     project,
 )
 from lstm_jax.kernels.product import multiply, sum_of_products
-from lstm_jax.kernels.scan import keep
+from lstm_jax.kernels.scan import keep, scan
 
 _LARGE = 2**22  # numbers that no core's cache holds
 _LONG_ROW = 1024  # numbers that a word adds; shorter rows are gathered faster at once
@@ -102,6 +102,10 @@ def fused(
     unroll: int = 1,
 ) -> tuple[Carry, Array]:
     """Run ``cell`` over time; arguments and results are those of ``scan``."""
+    steps = xs.shape[0]  # which may be a symbol
+    if isinstance(steps, int) and steps == 0:  # nothing to write a gradient into
+        how = {"h_mask": h_mask, "reverse": reverse, "unroll": unroll}
+        return scan(cell, params, carry, xs, mask, **how)
     loop = Loop(cell, product_dtype(params, xs), reverse, unroll)
     xs = xs if mask is None else keep(mask, xs, 0)
     if _is_better_inside(cell, params, xs):

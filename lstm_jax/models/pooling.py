@@ -40,6 +40,7 @@ class Pool(nn.Module):
     @nn.compact
     def __call__(self, ys: Array, lengths: Array) -> Array:
         """Pool ys ``[T, B, F]`` by lengths ``[B]``."""
+        lengths = jnp.minimum(lengths, ys.shape[0])  # more than all steps is all steps
         match self.kind:
             case "last":
                 return last(ys, lengths, self.direction)

@@ -204,3 +204,24 @@ def test_what_does_not_fit_is_refused(mistake):
     act, message = REFUSED[mistake]
     with pytest.raises(ValueError, match=f"^{message}"):
         act()
+
+
+EXPORTS = {
+    "torch": lambda params: convert.to_torch("LSTM", {"layer_0": params}),
+    "Keras": lambda params: convert.to_keras("LSTM", params),
+    "Linen": lambda params: convert.to_linen("LSTMCell", params),
+    "NNX": lambda params: convert.to_nnx("OptimizedLSTMCell", params),
+    "Haiku": lambda params: convert.to_haiku("LSTM", params),
+}
+ONLY_OURS = [
+    *((name, "peephole_lstm", "w_c") for name in EXPORTS),
+    *((name, "layer_norm_lstm", "b_c, g_c, g_hh, g_ih") for name in EXPORTS),
+    *((name, "lstmp", "w_hr") for name in EXPORTS if name != "torch"),
+]
+
+
+@pytest.mark.parametrize(("library", "cell", "unknown"), ONLY_OURS)
+def test_a_cell_that_the_other_library_does_not_have_is_refused(library, cell, unknown):
+    params = CELLS[cell](HIDDEN).init(jax.random.key(0), INPUT)
+    with pytest.raises(ValueError, match=f"plain lstm .*, got {unknown} too"):
+        EXPORTS[library](params)

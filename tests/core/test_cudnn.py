@@ -79,3 +79,19 @@ def test_refuses_what_cudnn_cannot_do(cell, change, message):
     with pytest.raises(ValueError) as caught:
         unroll(cell, params, xs, h_mask=h_mask, implementation="cudnn")
     assert str(caught.value).startswith(f"implementation='cudnn': expected {message}")
+
+
+@both_ways
+@pytest.mark.usefixtures("cudnn_model")
+def test_what_stands_in_the_padding_reaches_no_gradient(reverse):
+    params, xs, carry = problem()
+    lengths = jnp.array([T, 0, 1, 3])
+    spoilt = xs.at[0, 1].set(jnp.nan).at[3:, 3].set(jnp.nan)
+
+    def loss(params, xs):
+        how = {"lengths": lengths, "reverse": reverse, "implementation": "cudnn"}
+        (c, h), ys = unroll(CELL, params, xs, carry=carry, **how)
+        return (c * h).sum() + (ys**2).sum()
+
+    expected, got = jax.grad(loss)(params, xs), jax.grad(loss)(params, spoilt)
+    jax.tree.map(np.testing.assert_array_equal, got, expected)

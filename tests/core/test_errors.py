@@ -104,3 +104,16 @@ def test_a_stack_needs_one_carry_a_layer():
     params = layer.init(jax.random.key(0), 4)
     with pytest.raises(ValueError):
         layer.apply(params, jnp.ones((5, 2, 4)), carry=layer.initial_carry((2,))[:1])
+
+
+@over_cells
+def test_booleans_are_refused(cell):
+    """Weights of their dtype would all be true."""
+    params, carry, xs, _ = make_problem(cell)
+    message = "x: expected floats, or integers for one-hot vectors, got booleans; "
+    for run in (
+        lambda: unroll(make_cell(cell), params, xs > 0),
+        lambda: make_cell(cell).step(params, carry, xs[0] > 0),
+    ):
+        with pytest.raises(ValueError, match=f"^{message}"):
+            run()

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import jaxprs
 import numpy as np
 import pytest
+from cases import make_cell, make_problem, over_cells
 
 from lstm_jax import CELLS, unroll
 from lstm_jax.kernels.fused import differentiate
@@ -382,3 +383,17 @@ def test_shapes_that_an_export_leaves_open_are_no_mistake(shape):
     exported = jax.export.export(program)(xs)
     some = random(8, 7, 3, 4)
     np.testing.assert_allclose(exported.call(some), program(some), rtol=1e-6, atol=1e-6)
+
+
+@over_cells
+def test_of_no_steps_nothing_is_learned_but_the_carry(cell):
+    params, carry, xs, _ = make_problem(cell)
+
+    def loss(params, carry):
+        last, ys = unroll(make_cell(cell), params, xs[:0], carry=carry)
+        assert ys.shape[0] == 0
+        return jax.tree.reduce(jnp.add, jax.tree.map(lambda c: (c**2).sum(), last))
+
+    d_params, d_carry = jax.grad(loss, argnums=(0, 1))(params, carry)
+    assert not any(np.any(d) for d in jax.tree.leaves(d_params))
+    jax.tree.map(lambda d, c: np.testing.assert_allclose(d, 2 * c), d_carry, carry)

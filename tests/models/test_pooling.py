@@ -103,3 +103,14 @@ def test_negative_outputs_are_not_raised_to_zero_by_the_padding():
 def test_an_unknown_pooling_is_named():
     with pytest.raises(ValueError, match="pooling: expected one of .*, got 'median'"):
         pool("median", random_outputs())
+
+
+@pytest.mark.parametrize("kind", POOLINGS)
+def test_more_than_all_steps_is_all_steps(kind):
+    ys = random_outputs(seed=5)
+    pool = Pool(kind, "both")
+    variables = pool.init(jax.random.key(0), ys, LENGTHS)
+    more = np.where(LENGTHS == T, T + 3, LENGTHS)
+    np.testing.assert_array_equal(
+        pool.apply(variables, ys, more), pool.apply(variables, ys, LENGTHS)
+    )
