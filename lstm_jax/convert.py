@@ -342,8 +342,8 @@ def _read_torch(cell: str, state: Mapping[str, Any], prefix: str, name: str) -> 
     """One direction of one layer."""
 
     def read(key: str) -> np.ndarray:
-        """One of torch's arrays, inputs first."""
-        return np.ascontiguousarray(_array(_at(state, f"{prefix}{key}_{name}")).T)
+        """A copy of one of torch's arrays, inputs first: torch trains in place."""
+        return np.array(_array(_at(state, f"{prefix}{key}_{name}")).T, order="C")
 
     params = {"w_ih": read("weight_ih"), "w_hh": read("weight_hh")}
     if f"{prefix}bias_ih_{name}" in state:

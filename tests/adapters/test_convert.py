@@ -225,3 +225,12 @@ def test_a_cell_that_the_other_library_does_not_have_is_refused(library, cell, u
     params = CELLS[cell](HIDDEN).init(jax.random.key(0), INPUT)
     with pytest.raises(ValueError, match=f"plain lstm .*, got {unknown} too"):
         EXPORTS[library](params)
+
+
+@pytest.mark.parametrize("kind", TORCH)
+def test_what_torch_changes_later_changes_nothing_here(kind):
+    """One input: its weights lie in memory as ours do."""
+    params = CELLS[TORCH[kind]](HIDDEN).init(jax.random.key(0), 1)
+    state = convert.to_torch(kind, {"layer_0": params})
+    read = jax.tree.leaves(convert.from_torch(kind, state))
+    assert not any(np.shares_memory(a, b) for a in read for b in state.values())
