@@ -1,5 +1,6 @@
 """Files that are whole or not there, whenever the program is stopped."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,9 +21,16 @@ def draft_of(path: Path) -> Iterator[Path]:
     try:
         with named(path):
             yield draft
+            _write_through(draft)
             draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _write_through(path: Path) -> None:
+    """To the disk: a name that gets there before its bytes is an empty file."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 @contextmanager

@@ -312,7 +312,7 @@ def _check_together(path: Path, loaded: Loaded) -> None:
             raise ValueError(f"ratios {loaded.text.ngrams.ratios.shape}")
         if loaded.truncate not in TRUNCATIONS:
             raise ValueError(f"truncate {loaded.truncate!r}")
-        if shape != (2, num_logits) or loaded.max_length < 1:
+        if shape != (2, num_logits) or not 0 < loaded.max_length < 2**31:
             raise ValueError(f"logits {shape}, max_length {loaded.max_length}")
     except (ValueError, TypeError) as error:
         problem = " ".join(str(error).split())[:200]

@@ -210,6 +210,10 @@ def stack(
     def apply(params, xs, *, carry=None, lengths=None, key=None):
         """See ``Layer``."""
         starts = (None,) * len(layers) if carry is None else carry
+        if len(starts) != len(layers):
+            raise ValueError(
+                f"carry: expected {len(layers)}, one a layer, got {len(starts)}"
+            )
         carries, ys = [], xs
         for n, (layer, start) in enumerate(zip(layers, starts, strict=True)):
             key_below = key_inside = None

@@ -199,7 +199,9 @@ def _declare(
     drawn: dict[str, Any] = {}
 
     def pick(key: Array, name: str) -> Any:
-        """The first that is asked for draws them all."""
+        """The first that is asked for draws them all; those there are, none."""
+        if module.has_variable("params", name):
+            return jax.tree.map(jnp.zeros_like, shapes[name])  # Flax compares shapes
         if not drawn:
             drawn.update(init(key, input_size, dtype))
         return drawn[name]

@@ -87,6 +87,7 @@ def unroll(
     _check_loop(unroll, chunk_size, implementation)
     if carry is None:
         carry = _initial_carry(cell, params, xs)
+    _check_carry(cell, xs, carry)
     mask = None if lengths is None else time_mask(lengths, xs.shape[0])
     if implementation == "auto":
         implementation = _choose(cell, params, xs)
@@ -206,6 +207,14 @@ def _check_loop(
         raise ValueError(
             f"chunk_size: expected an integer >= 1 or None, got {chunk_size}"
         )
+
+
+def _check_carry(cell: Cell, xs: Array, carry: Carry) -> None:
+    expected = jax.eval_shape(lambda: cell.initial_carry(_batch_shape(xs)))
+    wanted, got = (jax.tree.map(jnp.shape, tree) for tree in (expected, carry))
+    # A tuple equals a named one of the same shapes; the cell asks it for names.
+    if wanted != got or jax.tree.structure(expected) != jax.tree.structure(carry):
+        raise ValueError(f"carry: expected the shapes {wanted}, got {got}")
 
 
 def _check(cell: Cell, xs: Array, lengths: Array | None, h_mask: Array | None) -> None:

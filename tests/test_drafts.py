@@ -1,6 +1,7 @@
 """What stands under the name of a file is all of it, or what stood there before."""
 
 import json
+import os
 from contextlib import contextmanager
 
 import numpy as np
@@ -73,3 +74,15 @@ def test_a_write_that_fails_leaves_what_was_there(name, tmp_path, monkeypatch):
     assert path.read_bytes() == before
     assert error.value.filename == str(path)
     assert [p for p in tmp_path.iterdir() if ".tmp" in p.name] == []
+
+
+def test_the_bytes_are_on_the_disk_before_the_name(tmp_path, monkeypatch):
+    """A loss of power between the two would leave an empty file."""
+    path, synced = tmp_path / "summary.json", []
+
+    def fsync(descriptor):
+        synced.append((os.fstat(descriptor).st_size, path.exists()))
+
+    monkeypatch.setattr("lstm_jax.drafts.os.fsync", fsync)
+    write_json(path, {"a": [1] * 999})
+    assert synced == [(path.stat().st_size, False)]

@@ -208,6 +208,10 @@ BROKEN = {
         lambda f: with_manifest(f, max_length="long"),
         "manifest.json: expected that of a model, got: invalid literal",
     ),
+    "a length beyond int32": (
+        lambda f: with_manifest(f, max_length=2**31),
+        "expected programs and numbers that fit together, got: logits",
+    ),
     "another platform": (
         lambda f: with_manifest(f, platforms=["tpu"]),
         "expected a model for cpu, got one for tpu",

@@ -116,6 +116,14 @@ def test_bidirectional_is_our_bidirectional():
     assert_close(real_steps(ys), real_steps(zs.swapaxes(0, 1)))
 
 
+def test_nothing_of_a_trace_is_kept():
+    """Flax traces the initialisers again, to compare shapes."""
+    layer, xs = ours.LSTM(HIDDEN), random_xs()
+    variables = layer.init(jax.random.key(0), xs)
+    with jax.checking_leaks():
+        jax.jit(layer.apply)(variables, xs)
+
+
 def test_nested_in_a_module_of_ones_own():
     class Tagger(nn.Module):
         @nn.compact

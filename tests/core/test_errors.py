@@ -102,8 +102,25 @@ def test_dropout_rate(rate):
 def test_a_stack_needs_one_carry_a_layer():
     layer = stack([one_way(make_cell("rnn"))] * 2)
     params = layer.init(jax.random.key(0), 4)
-    with pytest.raises(ValueError):
+    with refuses("carry: expected 2, one a layer, got 1"):
         layer.apply(params, jnp.ones((5, 2, 4)), carry=layer.initial_carry((2,))[:1])
+
+
+CARRIES = {
+    "of another batch": lambda carry: jax.tree.map(lambda a: a[1:], carry),
+    "a tuple without names": tuple,
+    "one array": lambda carry: carry[0],
+    "that of a stack": lambda carry: (carry,),
+}
+
+
+@over_cells
+@pytest.mark.parametrize("change", CARRIES)
+def test_a_carry_that_is_not_the_cells(cell, change):
+    params, carry, xs, _ = make_problem(cell)
+    wanted = re.escape(f"{jax.tree.map(jnp.shape, carry)}")
+    with pytest.raises(ValueError, match=f"^carry: expected the shapes {wanted}, got "):
+        unroll(make_cell(cell), params, xs, carry=CARRIES[change](carry))
 
 
 @over_cells
