@@ -166,7 +166,7 @@ def _learn(
     if not config.ngram_order:
         return Text(tokenizer, no_ngrams(num_logits))
     ngrams = learn_ngrams(
-        encode(tokenizer, train.texts),
+        tokenize(tokenizer, train.texts),
         train.labels,
         order=config.ngram_order,
         vocab_size=tokenizer.get_vocab_size(),
@@ -213,42 +213,44 @@ def encode_reviews(text: Text, reviews: Reviews, config: DataConfig) -> Encoded:
 
     What becomes of many reviews is kept, see ``lstm_jax.cache``.
     """
-
-    def compute() -> dict[str, np.ndarray]:
-        """Tokens and n-grams, one review after the other."""
-        whole = encode(text.tokenizer, reviews.texts)
-        ngram_ids = [find_ngrams(ids, text.ngrams) for ids in whole]
-        return _pack("tokens", whole) | _pack("ngrams", ngram_ids)
-
-    if len(reviews.texts) < _WORTH_KEEPING:
-        numbers = compute()
-    else:
-        known = (text.tokenizer.to_str().encode(), text.ngrams.keys.tobytes())
-        numbers = remember(
-            "reviews", (*_code(), *known, *_utf8(reviews.texts)), compute
-        )
+    whole = tokenize(text.tokenizer, reviews.texts)
     return _encoded(
         text,
-        _unpack("tokens", numbers),
-        _unpack("ngrams", numbers),
+        whole,
+        _find_ngrams(text, reviews.texts, whole),
         reviews.labels,
         max_length=config.max_length,
         truncate=config.truncate,
     )
 
 
-def tokenize(text: Text, texts: list[str]) -> list[np.ndarray]:
+def tokenize(tokenizer: Tokenizer, texts: list[str]) -> list[np.ndarray]:
     """Texts as int32 token ids, at full length.
 
     What becomes of many is kept, see ``lstm_jax.cache``.
     """
     if len(texts) < _WORTH_KEEPING:
-        return encode(text.tokenizer, texts)
-    known = (*_code(), b"tokens", text.tokenizer.to_str().encode(), *_utf8(texts))
+        return encode(tokenizer, texts)
+    known = (*_code(), tokenizer.to_str().encode(), *_utf8(texts))
     numbers = remember(
-        "tokens", known, lambda: _pack("tokens", encode(text.tokenizer, texts))
+        "tokens", known, lambda: _pack("tokens", encode(tokenizer, texts))
     )
     return _unpack("tokens", numbers)
+
+
+def _find_ngrams(
+    text: Text, texts: list[str], whole: list[np.ndarray]
+) -> list[np.ndarray]:
+    """The n-grams of each of ``texts``, whose tokens are ``whole``; kept likewise."""
+    if len(texts) < _WORTH_KEEPING or not text.ngrams.order:
+        return [find_ngrams(ids, text.ngrams) for ids in whole]
+    known = (text.tokenizer.to_str().encode(), text.ngrams.keys.tobytes())
+    numbers = remember(
+        "ngrams",
+        (*_code(), *known, *_utf8(texts)),
+        lambda: _pack("ngrams", [find_ngrams(ids, text.ngrams) for ids in whole]),
+    )
+    return _unpack("ngrams", numbers)
 
 
 def encode_ids(

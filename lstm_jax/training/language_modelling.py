@@ -111,7 +111,7 @@ def load_texts(config: Config, workdir: Workdir) -> Texts:
     val = [corpus.train.texts[i] for i in val_rows]
     read = Reviews(train, np.zeros(len(train), np.int32))
     text = load_text(workdir.path, 1, 0) or learn_text(read, data, 1)
-    ids = (tokenize(text, texts) for texts in (train, val))
+    ids = (tokenize(text.tokenizer, texts) for texts in (train, val))
     origin, held_out = map(digest_texts, (corpus.train.texts, val))
     return Texts(corpus, text, *ids, origin=origin, held_out=held_out)
 

@@ -57,12 +57,26 @@ def test_what_is_found_is_what_was_computed(reviews, order, monkeypatch):
     same(encoded, datasets.encode_reviews(plain, reviews, settings))
     assert text.tokenizer.to_str() == plain.tokenizer.to_str()
     monkeypatch.setattr(datasets, "_WORTH_KEEPING", 1)
-    monkeypatch.setattr(datasets, "encode", refuse)
-    monkeypatch.setattr(datasets, "train_tokenizer", refuse)
+    work = ("encode", "train_tokenizer", *(["find_ngrams"] if order else []))
+    for name in work:
+        monkeypatch.setattr(datasets, name, refuse)
     found = datasets.learn_text(reviews, settings, 1)
     assert found.tokenizer.to_str() == text.tokenizer.to_str()
     same(found.ngrams, text.ngrams)
     same(datasets.encode_reviews(found, reviews, settings), encoded)
+
+
+def test_what_ngrams_are_learned_from_is_tokenized_once(reviews, monkeypatch):
+    tokenized, encode = [], datasets.encode
+
+    def count(tokenizer, texts):
+        tokenized.append(texts)
+        return encode(tokenizer, texts)
+
+    monkeypatch.setattr(datasets, "encode", count)
+    text = datasets.learn_text(reviews, config(), 1)
+    datasets.encode_reviews(text, reviews, config())
+    assert tokenized == [reviews.texts]
 
 
 @pytest.mark.parametrize(
