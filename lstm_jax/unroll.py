@@ -57,9 +57,9 @@ def unroll(
       unroll: steps in one iteration of the compiled loop: fewer, larger
         iterations, at the price of compilation time.  None is 8 on a GPU, else 1.
       chunk_size: steps between which only the carry is kept for the gradient, which
-        computes the rest again: less memory on long sequences, for about a third more
-        time.  One that divides T saves copies of ``xs`` and ``ys``.  None keeps
-        all that the gradient needs.
+        computes the rest again: less memory on long sequences, for 16 to 69 % more
+        time where it was measured.  One that divides T saves copies of ``xs`` and
+        ``ys``.  None keeps all that the gradient needs.
       implementation: "fused" has a gradient written by hand, in reverse mode only;
         "scan" has both modes; "cudnn" is NVIDIA's LSTM, in float32; "pallas" is one
         GPU program for all steps of a small LSTM.  The last two are not split over
