@@ -189,6 +189,12 @@ def read_flags(argv: list[str]) -> Config | None:
         absl.disabled = before
     if len(rest) > 1:
         raise UserError(f"expected flags only, got {rest[1]!r}; see --help")
+    for flag in (_COORDINATOR, _NUM_PROCESSES, _PROCESS_ID):
+        if flag.value is not None and not _DISTRIBUTED.value:
+            raise UserError(
+                f"--{flag.name}: expected it with --distributed, got it alone; without "
+                "that each host would train by itself"
+            )
     return from_dict(settings)
 
 

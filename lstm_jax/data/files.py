@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import json
+import logging
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -10,12 +11,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lstm_jax.data.copies import without_copies
 from lstm_jax.data.corpus import Corpus, Reviews
 from lstm_jax.data.encoding import check_lines, open_text
 from lstm_jax.data.groups import number_groups, reason
 from lstm_jax.data.tokenizer import valid_text
 from lstm_jax.errors import UserError, quote, quote_all
 from lstm_jax.paths import expand
+
+logger = logging.getLogger(__name__)
 
 _ENDINGS = ".csv, .tsv, .jsonl or .ndjson"
 # Bad lines that one message shows.
@@ -75,12 +79,16 @@ def load_files(
     labels = label_column
     train = read_table("data.train_file", train_file, columns | grouped, labels)
     label_names = _label_names(train_file, train.columns[label_column])
-    groups = number_groups(train.columns[group_column]) if group_column else None
+    groups = None
+    if group_column:
+        # A space more does not make another film, as in data.validation_groups.
+        groups = number_groups(name.strip() for name in train.columns[group_column])
     test = None
     if test_file:
         table = read_table("data.test_file", test_file, columns, labels)
         _refuse_unknown_labels(test_file, table, label_column, label_names)
         test = _reviews(table, text_column, label_column, label_names)
+        _tell_copies(train_file, test_file, train.columns[text_column], test.texts)
     return Corpus(
         name=Path(train_file).name,
         label_names=label_names,
@@ -89,6 +97,18 @@ def load_files(
         ),
         test=test,
     )
+
+
+def _tell_copies(
+    train_file: str, test_file: str, train: list[str], test: list[str]
+) -> None:
+    """Warn of test texts that are in train: their accuracy says nothing of others."""
+    copies = len(test) - len(without_copies(test, of=train))
+    if copies:
+        logger.warning(
+            "%s: %s of %s texts also stand in %s; a test on them says little of others",
+            *(test_file, f"{copies:,}", f"{len(test):,}", train_file),
+        )
 
 
 def _reviews(

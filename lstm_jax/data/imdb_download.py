@@ -2,6 +2,7 @@
 
 import threading
 import urllib.request
+from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -91,7 +92,7 @@ def _probe(url: str) -> str:
         try:
             with urllib.request.urlopen(request, timeout=_PROBE_SECONDS):
                 outcome.append("")
-        except OSError as error:
+        except (OSError, HTTPException) as error:  # the latter: it speaks no HTTP
             outcome.append(_brief(error))
 
     thread = threading.Thread(target=ask, daemon=True)

@@ -70,6 +70,18 @@ def open_prepared(
       UserError: the directory of the set holds something that cannot be read.
     """
     try:
+        return _open_prepared(make_builder, data_dir)
+    except OSError as error:
+        raise UserError(
+            f"{data_dir}: expected a directory that may be read, got: {reason(error)}; "
+            "set data.data_dir or TFDS_DATA_DIR to another directory"
+        ) from error
+
+
+def _open_prepared(
+    make_builder: MakeBuilder, data_dir: Path
+) -> tfds.core.GeneratorBasedBuilder | None:
+    try:
         builder = make_builder(data_dir=str(data_dir))
     except json_format.ParseError as error:
         raise UserError(

@@ -262,26 +262,26 @@ def read_best(folder: Path) -> PyTree:
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: expected checkpoints, got no such folder")
-    damaged = []
-    for step in sorted((int(p.name) for p in _steps(folder)), reverse=True):
+    damaged: dict[Path, UserError] = {}
+    # Listed each time: the run may save another, and delete those listed before.
+    while steps := set(_steps(folder)) - set(damaged):
+        path = max(steps, key=lambda path: int(path.name))
         try:
-            parts = _read(folder / str(step), {"best": None, "progress": None})
+            parts = _read(path, {"best": None, "progress": None})
         except UserError as error:
-            damaged.append(error)
+            damaged[path] = error
             continue
-        for error in damaged:
-            logger.warning("%s; reading step %d", error, step)
+        step = path.name
+        for error in (e for p, e in damaged.items() if p.exists()):
+            logger.warning("%s; reading step %s", error, step)
         if not Progress.from_json(parts["progress"]).best_epoch:
             raise UserError(
                 f"{folder}: expected a run that has finished an epoch, got one at step "
                 f"{step} of its first; the command that began it goes on"
             )
         return parts["best"]
-    raise (
-        damaged[0]
-        if damaged
-        else UserError(f"{folder}: expected a checkpoint, got none")
-    )
+    none = UserError(f"{folder}: expected a checkpoint, got none")
+    raise next(iter(damaged.values()), none)
 
 
 def _steps(folder: Path) -> list[Path]:

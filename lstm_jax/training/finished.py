@@ -14,9 +14,9 @@ from lstm_jax.models.build import build_language_model
 from lstm_jax.models.language_model import LanguageModel
 from lstm_jax.paths import is_there
 from lstm_jax.training.checkpoints import check_like, read_best
-from lstm_jax.training.config import Config, from_dict
+from lstm_jax.training.config import Config
 from lstm_jax.training.state import PyTree
-from lstm_jax.training.workdir import Workdir, read_json
+from lstm_jax.training.workdir import Workdir, read_settings
 
 
 class TrainedLanguageModel(NamedTuple):
@@ -73,11 +73,7 @@ def read_config(path: Path) -> Config:
         raise UserError(
             f"{path}: expected the folder of a run, got no config.json that may be read"
         )
-    settings = read_json(workdir.config)
-    try:
-        return from_dict(settings)
-    except UserError as error:
-        raise UserError(f"{workdir.config}: {error}") from error
+    return read_settings(workdir)
 
 
 def read_text(path: Path, num_logits: int, ngram_order: int) -> Text:

@@ -185,7 +185,9 @@ def _check_finite(when: str, loss: float) -> None:
 def _report(run: Run, snapshot: Snapshot, *, last: bool) -> Snapshot:
     """Log and save when this step is one to do so."""
     train, progress = run.config.train, snapshot.progress
-    if last or progress.step % train.log_every_steps == 0:
+    due = last or progress.step % train.log_every_steps == 0
+    # Steps that were skipped, or had no label, have no loss: they wait for others.
+    if due and progress.tally.count:
         moved = progress.step - progress.skipped_steps
         rate = float(np.asarray(run.task.schedule(max(moved - 1, 0))))
         means = progress.tally.means()
@@ -201,10 +203,10 @@ def _report(run: Run, snapshot: Snapshot, *, last: bool) -> Snapshot:
 
 
 def _in_words(tally: Tally) -> dict[str, str]:
-    means = tally.means()
+    means, known = tally.means(), tally.count > 0
     return {
-        "loss": f"{means['loss']:.3f}",
-        "accuracy": f"{means['accuracy']:.1%}",
+        "loss": f"{means['loss']:.3f}" if known else "-",
+        "accuracy": f"{means['accuracy']:.1%}" if known else "-",
         "tokens/s": f"{means['tokens_per_second']:,.0f}",
     }
 

@@ -26,7 +26,7 @@ class Tally:
         )
 
     def means(self) -> dict[str, float]:
-        """Loss and accuracy a review, and tokens a second."""
+        """Loss and accuracy a review, 0 of none, and tokens a second."""
         return {
             "loss": self.loss / max(self.count, 1.0),
             "accuracy": self.correct / max(self.count, 1.0),

@@ -7,7 +7,7 @@ from typing import Any
 
 from lstm_jax.drafts import draft_of
 from lstm_jax.errors import UserError
-from lstm_jax.training.config import differences, from_dict
+from lstm_jax.training.config import Config, differences, from_dict
 
 
 class Workdir:
@@ -104,6 +104,19 @@ def _leftovers(workdir: Workdir) -> list[Path]:
     return [path for path in paths if path.exists()]
 
 
+def read_settings(workdir: Workdir) -> Config:
+    """The settings of the run in a folder.
+
+    Raises:
+      UserError: its config.json is damaged, or of a version that knows others.
+    """
+    settings = read_json(workdir.config)
+    try:
+        return from_dict(settings)
+    except UserError as error:
+        raise UserError(f"{workdir.config}: {error}") from error
+
+
 def _refuse_strangers(workdir: Workdir) -> None:
     """Leave alone what no run of ours has written."""
     found = _leftovers(workdir)
@@ -111,7 +124,7 @@ def _refuse_strangers(workdir: Workdir) -> None:
         found += [p for p in workdir.checkpoints.iterdir() if p.name.isdigit()]
     try:
         if workdir.config.exists():
-            from_dict(read_json(workdir.config))
+            read_settings(workdir)
         elif found:
             raise UserError("no config.json")
     except UserError as error:
@@ -124,7 +137,7 @@ def _refuse_strangers(workdir: Workdir) -> None:
 
 def _check_same(workdir: Workdir, settings: dict[str, Any]) -> None:
     # What an earlier version did not know has its default.
-    saved = dataclasses.asdict(from_dict(read_json(workdir.config)))
+    saved = dataclasses.asdict(read_settings(workdir))
     different = differences(saved, settings)
     if different:
         raise UserError(

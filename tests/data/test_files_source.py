@@ -92,6 +92,23 @@ def test_every_format_gives_the_same_reviews(tmp_path, ending):
     assert corpus.test.groups is None
 
 
+def test_a_space_more_is_the_same_group(write):
+    rows = ["film,text,label", "Alien,a,good", "Alien ,b,bad", " Up,c,bad", "Up,d,good"]
+    corpus = load_files(write("a.csv", "\n".join(rows)), group_column="film")
+    assert corpus.train.groups is not None
+    assert corpus.train.groups.tolist() == [0, 0, 1, 1]
+
+
+def test_test_texts_that_are_train_texts_are_told(write, caplog):
+    train = write("train.csv", "text,label\nFine.,good\nBad.,bad\nSo so.,bad\n")
+    test = write("test.csv", "text,label\nfine.,good\nNew.,bad\nSo<br />so.,bad\n")
+    load_files(train, test)
+    assert f"{test}: 2 of 3 texts also stand in {train};" in caplog.text
+    caplog.clear()
+    load_files(train, write("other.csv", "text,label\nOther.,good\n"))
+    assert caplog.text == ""
+
+
 def test_integer_labels_are_sorted_as_numbers(write):
     path = write("a.csv", "text,label\n" + "".join(f"t,{i}\n" for i in (10, 9, -1, 2)))
     corpus = load_files(path)

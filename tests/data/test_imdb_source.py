@@ -2,6 +2,7 @@ import collections
 import dataclasses
 import errno
 import hashlib
+import http.client
 import http.server
 import os
 import pickle
@@ -141,6 +142,30 @@ def test_a_name_lookup_that_hangs_is_not_waited_for(tmp_path, monkeypatch):
     assert "no answer in 0.2 seconds" in prepare_refused(tmp_path, LARGE_MOVIE_REVIEWS)
     assert time.monotonic() - begin < 10
     release.set()
+
+
+def test_an_answer_that_is_no_http_is_told(tmp_path, monkeypatch):
+    def urlopen(*args, **kwargs):
+        raise http.client.BadStatusLine("hello there")
+
+    monkeypatch.setattr(imdb_download.urllib.request, "urlopen", urlopen)
+    message = prepare_refused(tmp_path, LARGE_MOVIE_REVIEWS)
+    assert "got neither (hello there)" in message
+
+
+def test_a_folder_that_is_closed_to_the_user_is_named(tmp_path, monkeypatch):
+    """Root looks into any folder, so the system's answer is given here."""
+
+    def stat(path, **how):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    with monkeypatch.context() as patch, pytest.raises(UserError) as error:
+        patch.setattr(Path, "stat", stat)
+        load_imdb(str(tmp_path / "closed"))
+    expected = f"{tmp_path / 'closed'}: expected a directory that may be read, got: "
+    assert str(error.value).startswith(
+        f"{expected}Permission denied; set data.data_dir"
+    )
 
 
 def test_offline_leaves_a_missing_data_dir_missing(tmp_path, offline):

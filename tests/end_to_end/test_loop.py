@@ -26,6 +26,7 @@ from lstm_jax.trained import load_trained
 from lstm_jax.training import classification, loop
 from lstm_jax.training.lock import locked
 from lstm_jax.training.loop import train_and_evaluate
+from lstm_jax.training.progress import Tally
 from lstm_jax.training.workdir import Workdir, claim, write_json
 
 STEPS_PER_EPOCH, EPOCHS = 5, 3
@@ -408,6 +409,23 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted_if_asked(
     assert timeless(again) == timeless(summary)
     assert measured(tmp_path / "stopped") == measured(tmp_path / "whole")
     assert_same_bits(checkpoint(tmp_path / "stopped", "state", 10), state)
+
+
+def test_steps_without_a_loss_are_not_logged_as_one_of_zero(
+    tiny_config, small, tmp_path, monkeypatch, measured
+):
+    changes = {"train.epochs": 1, "train.log_every_steps": 1}
+    config = tiny_config({**small, **changes, "train.on_nonfinite": "skip"})
+    spoil(monkeypatch, 3)
+    train_and_evaluate(config, tmp_path)
+    lines = [line for line in measured(tmp_path) if line["split"] == "train"]
+    assert [line["step"] for line in lines] == [1, 2, 4, 5]
+    assert all(line["loss"] > 0 for line in lines)
+    assert loop._in_words(Tally(tokens=9, seconds=3.0)) == {
+        "loss": "-",
+        "accuracy": "-",
+        "tokens/s": "3",
+    }
 
 
 def test_a_run_in_which_no_step_is_finite_stops(

@@ -59,6 +59,10 @@ MISTAKES = {
         [*LSTM, "--distributed"],
         ["--distributed: expected a TPU pod, a Slurm job, or --coordinator_address"],
     ),
+    "hosts that do not join": (
+        [*LSTM, "--process_id=0"],
+        ["--process_id: expected it with --distributed, got it alone"],
+    ),
     "no config": ([], ["--config: expected a file"]),
     "unknown flag": ([*LSTM, "--wrkdir=here"], ["wrkdir"]),
     "no flag": ([*LSTM, "here"], ["expected flags only, got 'here'"]),

@@ -19,6 +19,7 @@ import pytest
 import tensorstore
 
 from lstm_jax.errors import UserError
+from lstm_jax.training import checkpoints as checkpoints_module
 from lstm_jax.training.checkpoints import (
     Checkpoints,
     Snapshot,
@@ -224,6 +225,24 @@ def test_a_flipped_bit_is_noticed_or_changes_nothing(seed, two, caplog):
         best = read_best(folder)
     expected = snapshots[0 if noticed else 1].best
     jax.tree.map(np.testing.assert_array_equal, best, expected)
+
+
+def test_the_best_of_a_run_that_saves_and_deletes_meanwhile(two, monkeypatch, caplog):
+    folder, snapshots = two
+    read = checkpoints_module._read
+
+    def read_late(path, parts):
+        if path.name == "6":  # what was listed is gone, and a newer one is there
+            shutil.copytree(path, folder / "9")
+            for listed in ("3", "6"):
+                shutil.rmtree(folder / listed)
+        return read(path, parts)
+
+    monkeypatch.setattr(checkpoints_module, "_read", read_late)
+    with caplog.at_level("WARNING", logger="lstm_jax"):
+        best = read_best(folder)
+    assert caplog.text == ""
+    jax.tree.map(np.testing.assert_array_equal, best, snapshots[1].best)
 
 
 def test_a_value_that_no_format_guards_is_noticed(two, caplog):

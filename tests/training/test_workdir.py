@@ -145,6 +145,16 @@ def test_a_setting_that_an_earlier_version_did_not_have_has_its_default(started)
         claim(started, others)
 
 
+def test_a_setting_that_only_a_later_version_has_is_said_to_be_in_the_file(started):
+    settings = json.loads(started.config.read_text())
+    settings["model"]["from_later"] = 1
+    started.config.write_text(json.dumps(settings))
+    with pytest.raises(UserError) as error:
+        claim(started, SETTINGS)
+    expected = f"{started.config}: model.from_later: no such setting"
+    assert str(error.value).startswith(expected)
+
+
 def test_the_files_of_others_are_left_alone(tmp_path):
     files = {
         "config.json": '{"theirs": 1}',
