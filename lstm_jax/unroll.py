@@ -87,7 +87,8 @@ def unroll(
     _check_loop(unroll, chunk_size, implementation)
     if carry is None:
         carry = _initial_carry(cell, params, xs)
-    _check_carry(cell, xs, carry)
+    else:
+        _check_carry(cell, xs, carry)
     mask = None if lengths is None else time_mask(lengths, xs.shape[0])
     if implementation == "auto":
         implementation = _choose(cell, params, xs)
