@@ -1,6 +1,6 @@
 """The settings of the data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from lstm_jax.checks import between, choice
 from lstm_jax.data.tokenizer import TOKENS
@@ -8,6 +8,7 @@ from lstm_jax.errors import UserError
 
 SOURCES = ("imdb_reviews", "synthetic_reviews", "files")
 TRUNCATIONS = ("head", "tail", "head_tail")
+_OF_FILES = ("train_file", "test_file", "text_column", "label_column", "group_column")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,11 +53,6 @@ class DataConfig:
         between("data.max_length", self.max_length, 1, 1_000_000)
         between("data.ngram_order", self.ngram_order, 0, 3)
         between("data.num_buckets", self.num_buckets, 1, 64)
-        if self.source != "files" and (self.train_file or self.test_file):
-            raise UserError(
-                'data.source: expected "files" with data.train_file or data.test_file, '
-                f"got {self.source!r}"
-            )
         for name in ("text_column", "group_column"):
             if getattr(self, name) == self.label_column:
                 raise UserError(
@@ -67,3 +63,14 @@ class DataConfig:
             raise UserError(
                 'data.train_file: expected a path when data.source is "files", got ""'
             )
+        self._refuse_what_is_not_read()
+
+    def _refuse_what_is_not_read(self) -> None:
+        """Refuse settings that would change nothing."""
+        defaults = {field.name: field.default for field in fields(self)}
+        for name in _OF_FILES:
+            if self.source != "files" and getattr(self, name) != defaults[name]:
+                raise UserError(
+                    f'data.source: expected "files" with data.{name}, got '
+                    f"{self.source!r}"
+                )

@@ -157,6 +157,11 @@ def test_settings_that_do_not_go_together_are_refused():
     assert message.startswith("data.group_column: expected another column than ")
     message = refused({"data.source": "files"})
     assert message.startswith("data.train_file: expected a path")
+    for name in ("train_file", "test_file", "text_column", "group_column"):
+        message = refused({f"data.{name}": "mine"})
+        assert message.startswith(
+            f'data.source: expected "files" with data.{name}, got'
+        )
     message = refused({"data.num_unlabelled": 8})
     assert message.startswith("data.num_unlabelled: expected 0 where train.adversarial")
     message = refused({"model.inputs": "one_hot", "train.adversarial_norm": 1.0})
