@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Iterator
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -242,15 +243,18 @@ def _find_ngrams(
     text: Text, texts: list[str], whole: list[np.ndarray]
 ) -> list[np.ndarray]:
     """The n-grams of each of ``texts``, whose tokens are ``whole``; kept likewise."""
+    find = partial(_find_each, text.ngrams, whole)
     if len(texts) < _WORTH_KEEPING or not text.ngrams.order:
-        return [find_ngrams(ids, text.ngrams) for ids in whole]
+        return find()
     known = (text.tokenizer.to_str().encode(), text.ngrams.keys.tobytes())
     numbers = remember(
-        "ngrams",
-        (*_code(), *known, *_utf8(texts)),
-        lambda: _pack("ngrams", [find_ngrams(ids, text.ngrams) for ids in whole]),
+        "ngrams", (*_code(), *known, *_utf8(texts)), lambda: _pack("ngrams", find())
     )
     return _unpack("ngrams", numbers)
+
+
+def _find_each(ngrams: NGrams, whole: list[np.ndarray]) -> list[np.ndarray]:
+    return [find_ngrams(ids, ngrams) for ids in whole]
 
 
 def encode_ids(
@@ -262,7 +266,7 @@ def encode_ids(
     truncate: str,
 ) -> Encoded:
     """The same for reviews that are token ids already, at full length."""
-    ngram_ids = [find_ngrams(ids, text.ngrams) for ids in whole]
+    ngram_ids = _find_each(text.ngrams, whole)
     how = {"max_length": max_length, "truncate": truncate}
     return _encoded(text, whole, ngram_ids, labels, **how)
 
