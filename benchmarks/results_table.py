@@ -16,17 +16,6 @@ from typing import Any
 import pages
 
 ROOT = Path(__file__).resolve().parent.parent
-# The language models that runs of a config began as; their time is added.
-_PRETRAINED = {
-    "finetune": "lm-seed0",
-    "finetune_backward": "lm_backward-seed0",
-    "finetune_ngram": "lm-seed0",
-    "finetune_ngram_backward": "lm_backward-seed0",
-    "finetune_large": "lm_large-seed0",
-    "finetune_large_backward": "lm_large_backward-seed0",
-    "lstm_best": "lm_labelled-seed0",
-    "lstm_ngram": "lm_labelled-seed0",
-}
 # What one has, the configs to run, which of them are averaged and tested, and how long
 # undisturbed runs take, by the words a second and seconds an epoch that were measured.
 _CHOICES = [
@@ -108,13 +97,11 @@ def _read(name: str) -> dict[str, Any]:
 
 
 def _network_row(name: str, runs: list[dict[str, Any]]) -> str:
-    minutes = statistics.mean(run["seconds"]["total"] for run in runs) / 60
     title = f"`configs/{name}.py`"
-    if name in _PRETRAINED:
-        before = _read(f"language_models/{_PRETRAINED[name]}.json")
-        minutes += before["seconds"]["total"] / 60
-        first = _PRETRAINED[name].rsplit("-seed", 1)[0]
+    if runs[0].get("pretrained"):
+        first, _ = _begun_as(runs[0])
         title = f"`configs/{first}.py`, then {title}"
+    minutes = statistics.mean(map(_seconds, runs)) / 60
     cells = [
         title,
         f"**{_spread(runs, 'test')}**",
@@ -124,6 +111,24 @@ def _network_row(name: str, runs: list[dict[str, Any]]) -> str:
         f"{runs[0]['num_parameters']:,}",
     ]
     return f"| {' | '.join(cells)} |\n"
+
+
+def _seconds(run: dict[str, Any]) -> float:
+    """Of the run, and of the language model that it began as."""
+    before = _begun_as(run)[1]["seconds"]["total"] if run.get("pretrained") else 0.0
+    return run["seconds"]["total"] + before
+
+
+def _begun_as(run: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The config and the summary of the language model that a run began as.
+
+    Told by its perplexity: some backward ones ran as the config of the forward ones.
+    """
+    for path in sorted((ROOT / "results" / "language_models").glob("*.json")):
+        before = json.loads(path.read_text())
+        if before["perplexity"] == run["pretrained"]["perplexity"]:
+            return path.stem.rsplit("-seed", 1)[0], before
+    raise LookupError(f"no language model in results/ for {run['pretrained']}")
 
 
 def _averaged_row(names: tuple[str, ...], runs: list[dict[str, Any]]) -> str:

@@ -69,6 +69,16 @@ def test_our_rows_were_run_with_the_settings_shipped(published_table):
         assert summary["validation_by_group"] and summary["test"]["count"] == 25_000
 
 
+def test_a_run_is_charged_for_the_language_model_that_it_began_as(results_table):
+    """Another seed of the language model took other minutes."""
+    runs = results_table._runs()["lstm_best"]
+    assert len({run["pretrained"]["seed"] for run in runs}) > 1
+    for run in runs:
+        config, before = results_table._begun_as(run)
+        assert (config, before["seed"]) == ("lm_labelled", run["pretrained"]["seed"])
+        assert results_table._seconds(run) > before["seconds"]["total"] + 60
+
+
 def test_the_table_has_a_row_for_every_result(results_table):
     table = results_table.make_table()
     files = list((ROOT / "results" / "imdb").glob("*.json"))
