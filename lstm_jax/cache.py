@@ -34,7 +34,11 @@ def keep_programs() -> None:
     import jax  # here: those who read data do without it
 
     if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        programs = str(cache_dir() / "programs")
+        try:
+            programs = str(cache_dir() / "programs")
+        except UserError as error:
+            logger.warning("cannot keep programs for later: %s", error)
+            return
         jax.config.update("jax_compilation_cache_dir", programs)
 
 
@@ -50,7 +54,11 @@ def remember(
       depends_on: all that they depend on, the code included: other bytes, other arrays.
       compute: called where they are not found.
     """
-    path = cache_dir() / kind / f"{_digest(depends_on)}.npz"
+    try:
+        path = cache_dir() / kind / f"{_digest(depends_on)}.npz"
+    except UserError as error:  # no home folder: nothing is kept
+        logger.warning("cannot keep arrays for later: %s", error)
+        return compute()
     if is_there(path):
         try:
             arrays = read_arrays(path, "arrays kept for later")
@@ -77,7 +85,9 @@ def _digest(parts: Iterable[bytes]) -> str:
 
 def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """The whole file or none, whoever else writes it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    # What is kept tells of the texts that it was learned from.
+    cache_dir().mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.parent.mkdir(exist_ok=True)
     draft = path.with_suffix(f".{os.getpid()}.tmp")
     try:
         with draft.open("wb") as file:

@@ -1,5 +1,6 @@
 """Why a trained model says what it says: words taken out, alone, and one by one."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,6 +16,8 @@ from lstm_jax.explanations import (
 )
 from lstm_jax.inference import GRADIENT_POINTS, Predictor
 from lstm_jax.measures import predicted, scores
+
+_MARKUP = re.compile(r"<br\s*/?>$")
 
 
 def occlusion(predictor: Predictor, text: str) -> Occlusion:
@@ -36,8 +39,10 @@ def occlusions(predictor: Predictor, texts: Sequence[str]) -> list[Occlusion]:
     ends = np.cumsum([1 + len(t) for t in tried])
     parts = np.split(logits, ends[:-1])
     return [
-        Occlusion(_spans(e), _effects(part, len(e.ids), r, t))
-        for e, part, r, t in zip(encodings, parts, read, tried, strict=True)
+        Occlusion(_spans(text, e), _effects(part, len(e.ids), r, t))
+        for text, e, part, r, t in zip(
+            texts, encodings, parts, read, tried, strict=True
+        )
     ]
 
 
@@ -109,7 +114,9 @@ def integrated_gradients(
     effects[_positions_read(predictor, len(ids))] += words
     whole = predictor.logits_of_ids([ids])[0] - predictor.logits_of_unknown(len(ids))
     total = float(whole @ contrast)
-    return Gradients(_spans(encoding), effects, total, total - float(effects.sum()))
+    return Gradients(
+        _spans(text, encoding), effects, total, total - float(effects.sum())
+    )
 
 
 def contrast_of(num_logits: int, one: int, other: int) -> np.ndarray:
@@ -158,9 +165,9 @@ def _encode(predictor: Predictor, text: str) -> Encoding:
 
 def _words(text: str, encoding: Encoding) -> list[str]:
     """The text of each token; in brackets what the vocabulary does not have."""
-    spans = [text[start:stop] for start, stop in _spans(encoding)]
+    spans = [text[start:stop] for start, stop in _spans(text, encoding)]
     return [
-        f"({span})" if token == UNKNOWN_ID else span or "\N{RETURN SYMBOL}"
+        f"({span})" if span and token == UNKNOWN_ID else span or "\N{RETURN SYMBOL}"
         for token, span in zip(encoding.ids, spans, strict=True)
     ]
 
@@ -177,13 +184,21 @@ def _positions_read(predictor: Predictor, length: int) -> np.ndarray:
     return truncate(np.arange(length), loaded.max_length, loaded.truncate)
 
 
-def _spans(encoding: Encoding) -> np.ndarray:
+def _spans(text: str, encoding: Encoding) -> np.ndarray:
     """Where each token stands in the text; a line break, at its beginning."""
     spans = np.array(encoding.offsets, np.int32).reshape(-1, 2)
-    # Its markup is replaced before the text is cut: what it covers means nothing.
-    breaks = np.array([token == "\n" for token in encoding.tokens], bool)
+    # Its markup is replaced before the text is cut: what it covers means nothing, and
+    # a vocabulary that was learned from texts without breaks knows none.
+    breaks = np.array(
+        [_ends_break(text[max(0, stop - 40) : stop]) for _, stop in spans], bool
+    )
     spans[breaks, 1] = spans[breaks, 0]
     return spans
+
+
+def _ends_break(text: str) -> bool:
+    """Whether the last character is that of a line break, or of its markup."""
+    return text[-1:].isspace() or bool(_MARKUP.search(text))
 
 
 def _each(ids: np.ndarray, positions: np.ndarray) -> list[np.ndarray]:

@@ -9,6 +9,7 @@ must be what the manifest says.
 import contextlib
 import hashlib
 import json
+import struct
 import zipfile
 from importlib.metadata import version
 from pathlib import Path
@@ -33,6 +34,13 @@ _MANIFEST, _TOKENIZER = "manifest.json", "tokenizer.json"
 _PARAMS, _NGRAMS = "params.safetensors", "ngrams.safetensors"
 _PROGRAMS = {name: f"{name}.stablehlo" for name in Programs._fields}
 _REQUIRED = {_TOKENIZER, _PARAMS, *_PROGRAMS.values()}
+# What zipfile and struct raise where bytes make no sense (EOFError: no end; ValueError:
+# a name that is no UTF-8; RuntimeError: encrypted).
+_NO_ARCHIVE = (
+    *(OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError),
+    *(EOFError, ValueError, struct.error),
+)
+_BAD_VALUES = (ValueError, TypeError, AttributeError, OverflowError)
 _LARGEST_MANIFEST = 1 << 20
 _LARGEST_FILE = 4 << 30
 # The beginning of time in zip files: the same model is the same file.
@@ -180,7 +188,7 @@ def _read_files(path: Path) -> dict[str, bytes]:
             for entry in entries:
                 _check_size(path, entry)
             return {entry.filename: archive.read(entry) for entry in entries}
-    except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+    except _NO_ARCHIVE as error:
         hint = "; ONNX is for other programs" if path.suffix == ".onnx" else ""
         raise UserError(
             f"{path}: expected a model that lstm-jax export wrote, got: {error}{hint}"
@@ -227,7 +235,7 @@ def _read_manifest(path: Path, data: bytes) -> _Manifest:
         )
     except KeyError as error:
         problem = f"no {error}"
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (*_BAD_VALUES, RecursionError) as error:
         problem = str(error)
     raise UserError(f"{path}: {_MANIFEST}: expected that of a model, got: {problem}")
 

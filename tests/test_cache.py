@@ -132,3 +132,24 @@ def test_what_killed_processes_were_writing_goes_after_a_day(folder):
     assert old.exists()
     remember("numbers", [b"second"], Counted(1))
     assert young.exists() and not old.exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_what_is_kept_is_for_the_user_alone():
+    """The vocabulary and the tokens of texts give the texts back."""
+    remember("numbers", [b"x"], Counted(7))
+    assert cache_dir().stat().st_mode & 0o077 == 0
+
+
+def test_without_a_home_folder_nothing_is_kept(monkeypatch, caplog):
+    """A cache that cannot be is no reason to stop."""
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+
+    def nowhere(path):
+        raise RuntimeError("no home")
+
+    monkeypatch.setattr(Path, "expanduser", nowhere)
+    assert remember("numbers", [b"x"], Counted(7))["a"].tolist() == [7, 7, 7]
+    keep_programs()
+    assert "cannot keep arrays" in caplog.text and "programs" in caplog.text

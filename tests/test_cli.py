@@ -84,9 +84,9 @@ def test_json_lines_hold_every_class_in_order(run, model, expected):
 
 
 def test_csv_can_be_read_again(run, model, expected):
-    texts = [*TEXTS, 'a "quote",\nand a line']
+    texts = [*TEXTS, 'a "quote",\nand a line', "another\rkind of line"]
     status, out, _ = run("predict", "--model", model, "--format", "csv", *texts)
-    rows = list(csv.DictReader(io.StringIO(out)))
+    rows = list(csv.DictReader(io.StringIO(out, newline="")))
     assert status == 0 and [row["text"] for row in rows] == texts
     column = f"p({load(model).label_names[1]})"
     found = [float(row[column]) for row in rows[: len(TEXTS)]]
@@ -223,7 +223,7 @@ def test_names_of_classes_steer_no_terminal(run, one_model, tmp_path, monkeypatc
     names = ("bad\x1b[31m", "good\x07")
     monkeypatch.setattr(Predictor, "label_names", property(lambda self: names))
     data = tmp_path / "reviews.tsv"
-    data.write_text("text\tlabel\nfine\t1\ndull\t0\n")
+    data.write_text("text\tlabel\nfine\tgood\ndull\tbad\n")
     flags = {"predict": ["fine"], "explain": ["fine"], "evaluate": ["--data", data]}
     for command, more in flags.items():
         status, out, err = run(command, "--model", one_model, *more)
@@ -333,6 +333,14 @@ MISTAKES = {
         "--workdir: expected a pat",
     ),
     "nobody's file": (
+        ["export", "--workdir", "a", "--output", "."],
+        "--output: expected a file to write, got '.'",
+    ),
+    "an empty host": (
+        ["serve", "--model", "m.zip", "--host", ""],
+        "--host: expected an address of this machine, got ''",
+    ),
+    "nobody's file to export to": (
         ["export", "--workdir", "a", "--output", "~nosuchuser/m.zip"],
         "--output: expected a path",
     ),
@@ -403,6 +411,45 @@ def test_what_the_terminal_cannot_say_is_a_question_mark(one_model):
     out, err = done.communicate(timeout=300)
     assert (done.returncode, err) == (0, b"")
     assert b"great ? film" in out and out.endswith(b" ?\n")
+
+
+def test_a_file_of_csv_is_utf8_whatever_the_terminal(one_model, tmp_path):
+    flags = ("--no-prepare-host", "predict", "--model", one_model, "--format", "csv")
+    with (tmp_path / "out.csv").open("wb") as file:
+        done = process(
+            *(*flags, "great \N{SNOWMAN}"),
+            stdout=file,
+            environ={"PYTHONIOENCODING": "latin-1"},
+        )
+        assert done.wait(timeout=300) == 0
+    assert "great \N{SNOWMAN}" in (tmp_path / "out.csv").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="asks a shell to close it")
+def test_a_closed_standard_output_is_told(one_model):
+    flags = ("--no-prepare-host", "predict", "--model", one_model, "great")
+    command = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "lstm_jax"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run([*command, *flags], env=environment, capture_output=True)
+    assert done.returncode == 2 and done.stderr.count(b"\n") == 1
+    assert done.stderr.startswith(b"error: expected a standard output")
+
+
+def test_a_line_break_at_the_end_of_standard_input_is_no_word(
+    run, one_model, monkeypatch
+):
+    """As ``echo`` adds one: it is no part of a review."""
+    given = io.TextIOWrapper(io.BytesIO(f"{TEXTS[1]}\n".encode()))
+    monkeypatch.setattr(sys, "stdin", given)
+    flags = ("explain", "--model", one_model, "--format", "json")
+    _, piped, _ = run(*flags, "-")
+    _, direct, _ = run(*flags, TEXTS[1])
+    assert json.loads(piped) == json.loads(direct)
+
+
+def test_a_text_without_spaces_is_shown_from_its_beginning(run, one_model):
+    _, out, _ = run("predict", "--model", one_model, "x" * 200 + " film")
+    assert out.endswith(f"  {'x' * 59} …\n")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")

@@ -10,8 +10,10 @@ from trained import TEXTS, make_predictor
 
 from lstm_jax.cells import CELLS
 from lstm_jax.data.ngrams import find_ngrams
-from lstm_jax.data.tokenizer import UNKNOWN_ID, truncate
+from lstm_jax.data.tokenizer import UNKNOWN_ID, train_tokenizer, truncate
 from lstm_jax.explain import (
+    _spans,
+    _words,
     gates,
     occlusion,
     occlusions,
@@ -185,3 +187,13 @@ def test_explanations_come_back_from_their_file(predictor, tmp_path):
     for ours, theirs in zip(again.mistakes, found.mistakes, strict=True):
         np.testing.assert_array_equal(ours.effects, theirs.effects)
         np.testing.assert_array_equal(ours.spans, theirs.spans)
+
+
+def test_a_break_that_the_vocabulary_has_not_is_a_break():
+    """Learned from texts without one: the token is unknown, and covers no markup."""
+    tokenizer = train_tokenizer(["good film > bad"], 50)
+    text = "nice<br /><br  > food \n\ngood > film"
+    encoding = tokenizer.encode(text)
+    expected = ["(nice)", "\N{RETURN SYMBOL}", "(food)", "\N{RETURN SYMBOL}"]
+    assert _words(text, encoding) == [*expected, "good", ">", "film"]
+    assert [stop - start for start, stop in _spans(text, encoding)][1] == 0

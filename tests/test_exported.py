@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import struct
 import subprocess
 import sys
 import zipfile
@@ -208,6 +209,10 @@ BROKEN = {
         lambda f: with_manifest(f, max_length="long"),
         "manifest.json: expected that of a model, got: invalid literal",
     ),
+    "a number without end": (
+        lambda f: with_manifest(f, max_length=float("inf")),
+        "manifest.json: expected that of a model, got: cannot convert",
+    ),
     "a length beyond int32": (
         lambda f: with_manifest(f, max_length=2**31),
         "expected programs and numbers that fit together, got: logits",
@@ -330,3 +335,19 @@ def test_a_predictor_is_loaded_where_it_is_first_used():
     assert {"unroll", "lstm"} <= set(dir(lstm_jax))
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         lstm_jax.nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("kind", ["longer than the file", "a name that is no UTF-8"])
+def test_a_broken_list_of_contents_is_refused(kind, model, tmp_path):
+    """The list at the end of the archive, which is read first."""
+    data = bytearray(model.read_bytes())
+    last = data.rindex(b"PK\x01\x02")
+    if kind == "longer than the file":
+        data[last + 20 : last + 28] = struct.pack("<LL", 3 << 30, 3 << 30)
+    else:
+        data[last + 8 : last + 10] = struct.pack("<H", 0x800)
+        data[last + 46] = 0xFF
+    path = tmp_path / "broken.zip"
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="expected a model that lstm-jax export wrote"):
+        load(path)

@@ -27,6 +27,7 @@ from lstm_jax.plots import (
     draw_roc,
     draw_words,
 )
+from lstm_jax.plots.style import names_of
 from lstm_jax.plots.words import FEWEST_TO_NAME, choose_words, extremes
 
 JUDGED = [
@@ -215,7 +216,23 @@ def test_without_a_word_no_gates_are_drawn(tmp_path):
     }
 
 
-def test_dollars_in_names_are_no_formula():
-    found = make_findings(2, label_names=["$x", "y$_{"], config_name="$\\bad{$")
+@pytest.mark.parametrize("names", [["$x", "y$_{"], ["$", "$$"], ["$", "$$", "$$$"]])
+def test_dollars_in_names_are_no_formula(names):
+    found = make_findings(len(names), label_names=names, config_name="$\\bad{$")
     for figure in draw_all(found):
         figure.draw_without_rendering()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["somewhat negative", "somewhat positive"],
+        ["comp.os.ms-windows.misc", "comp.sys.mac.hardware", "comp.sys.ibm.hardware"],
+        ["x" * 100 + "a" + "y" * 100, "x" * 100 + "b" + "y" * 100],
+    ],
+)
+def test_shortened_names_stay_different(names):
+    short = names_of({"label_names": names}, len(names))
+    assert len(set(short)) == len(names)
+    for name, part in zip(names, short, strict=True):
+        assert name.startswith(part[:8]) and len(part) <= 18

@@ -38,7 +38,9 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _stdin() -> str:
-    return "".join(check_lines(open_stdin(sys.stdin), "standard input"))
+    """All of it, but for the line break that ``echo`` adds at the end."""
+    text = "".join(check_lines(open_stdin(sys.stdin), "standard input"))
+    return text.strip()
 
 
 def _write_page(found: Explanation, predictor: Predictor, path: Path) -> None:

@@ -24,6 +24,8 @@ def main(argv: list[str] | None = None) -> int:
     """
     print_what_can_be()
     try:
+        if sys.stdout is None:  # as after ">&-"
+            raise UserError("expected a standard output to write to, got a closed one")
         options = make_parser().parse_args(argv)
         if argv is None and options.prepare_host:
             prepare_host()

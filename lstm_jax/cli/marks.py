@@ -2,6 +2,10 @@
 
 # Shares of the strongest effect from which on a word is marked, as on the pages.
 _LEVELS = (0.2, 0.45, 0.75)
+# Between letters of some scripts and parts of a picture.
+_JOINERS = "\u200c\u200d"
+# Spaces by Unicode that move the cursor of a terminal, or end a line of it.
+_STEERING = "\r\x0b\x0c\x1c\x1d\x1e\x1f\x85\u2028\u2029"
 _RESET = "\x1b[0m"
 # Blue, and orange with a line: by the number of the 256 that terminals share.
 _FOR = ("\x1b[38;5;33m", "\x1b[1;38;5;33m", "\x1b[1;7;38;5;33m")
@@ -24,10 +28,17 @@ def mark(word: str, effect: float, highest: float, coloured: bool) -> str:
 
 
 def printable(text: str) -> str:
-    """``text`` without what could steer a terminal, and without halves of characters.
+    r"""``text`` without what could steer a terminal, and without halves of characters.
 
-    Lines stay lines.
+    Lines stay lines, and what else is space is a space.
+
+    >>> printable("a\u00a0b\x1b[2J") == "a b\ufffd[2J"
+    True
     """
-    return "".join(
-        c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text
-    )
+    return "".join(map(_printable, text))
+
+
+def _printable(c: str) -> str:
+    if c.isprintable() or c == "\n" or c in _JOINERS:
+        return c
+    return " " if c.isspace() and c not in _STEERING else "\N{REPLACEMENT CHARACTER}"

@@ -4,7 +4,6 @@ import argparse
 import csv
 import json
 import sys
-import textwrap
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -16,6 +15,7 @@ from lstm_jax.data.encoding import check_lines, open_stdin
 from lstm_jax.data.texts import read_lines, read_texts
 from lstm_jax.errors import UserError
 from lstm_jax.measures import probabilities
+from lstm_jax.output import print_as_file
 
 _WIDTH = 60  # of a text in a line
 
@@ -69,11 +69,20 @@ def _text_writer(names: tuple[str, ...]) -> Callable[[Judged], None]:
     def write(judged: Judged) -> None:
         """One line."""
         chance = f"{judged.chances[judged.label]:.1%}"
-        begins = textwrap.shorten(judged.text, _WIDTH, placeholder=" …")
+        begins = _begin(judged.text)
         label = printable(judged.label)
         print(f"{label:<{width}}  {chance:>6}  {printable(begins)}")
 
     return write
+
+
+def _begin(text: str) -> str:
+    """What fits into a line, cut after a word where one ends."""
+    text = " ".join(text.split())
+    if len(text) <= _WIDTH:
+        return text
+    begins = text[: _WIDTH - 1]
+    return f"{begins.rpartition(' ')[0] or begins} …"
 
 
 def _json_writer(names: tuple[str, ...]) -> Callable[[Judged], None]:
@@ -95,7 +104,9 @@ def _json_writer(names: tuple[str, ...]) -> Callable[[Judged], None]:
 
 def _csv_writer(names: tuple[str, ...]) -> Callable[[Judged], None]:
     """A header, then a row for each text."""
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    print_as_file()
+    # Quotes around every text: some versions of Python leave a lone "\r" without.
+    writer = csv.writer(sys.stdout, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     chances = [f"p({name})" for name in names]
     writer.writerow(["text", "label", "probability", *chances])
 

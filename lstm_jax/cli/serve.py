@@ -26,7 +26,8 @@ def run(options: argparse.Namespace) -> None:
             'pip install -e ".[serve]", where the code is'
         ) from error
     with _listen(options.host, options.port) as listening:
-        app = make_app(load_predictor(options), options.host)
+        address = listening.getsockname()[0]
+        app = make_app(load_predictor(options), options.host, address)
         config = uvicorn.Config(
             app,
             log_level="warning",
@@ -46,6 +47,8 @@ def run(options: argparse.Namespace) -> None:
 
 def _listen(host: str, port: int) -> socket.socket:
     """An open port; whether it is free is known before a model is loaded."""
+    if not host:  # would be every address there is
+        raise UserError("--host: expected an address of this machine, got ''")
     kind = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=kind, backlog=2048)

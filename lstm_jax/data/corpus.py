@@ -34,7 +34,7 @@ class Corpus(NamedTuple):
 
     Attributes:
       name: the name that every output of a run carries.
-      label_names: one name a class, two or more.
+      label_names: one name a class, two or more; none where no labels are read.
       train: reviews to learn and validate on.
       test: reviews for the last line of a run, or None when there are none.
       notice: what every output must say of this data ("" when nothing).

@@ -28,6 +28,7 @@ from lstm_jax.data.ngrams import (
 from lstm_jax.data.sources import load_corpus
 from lstm_jax.data.splits import hold_out, sample_rows
 from lstm_jax.data.tokenizer import (
+    UNKNOWN_ID,
     encode,
     load_tokenizer,
     parse_tokenizer,
@@ -40,6 +41,7 @@ from lstm_jax.errors import UserError, quote
 logger = logging.getLogger(__name__)
 
 _WORTH_KEEPING = 1000  # reviews: a second's work
+_MANY_UNKNOWN = 0.3  # of all words; of English reviews it is less than a tenth
 _TOKENIZER, _NGRAMS = "tokenizer.json", "ngrams.npz"
 
 
@@ -119,14 +121,17 @@ def load_datasets(
     encoded = _with_unlabelled(
         encode_reviews(text, train, config), text, corpus, config
     )
+    judged = encode_reviews(text, val, config)
+    _tell_unknown(judged)
+    test = corpus.test and encode_reviews(text, corpus.test, config)
     return Datasets(
         corpus=corpus,
         text=text,
         train=encoded,
-        val=encode_reviews(text, val, config),
+        val=judged,
         val_texts=val.texts,
-        test=corpus.test and encode_reviews(text, corpus.test, config),
-        widths=_widths(encoded.lengths, config),
+        test=test,
+        widths=_widths(encoded, [judged, *([test] if test else [])], config),
     )
 
 
@@ -362,6 +367,25 @@ def _check_classes(labels: np.ndarray, names: tuple[str, ...]) -> None:
         )
 
 
-def _widths(lengths: np.ndarray, config: DataConfig) -> np.ndarray:
+def _tell_unknown(reviews: Encoded) -> None:
+    """Say when much of what is read are words that the vocabulary has not.
+
+    So it is of a script without spaces, whose texts are one word each.
+    """
+    ids = np.concatenate(reviews.token_ids)
+    share = (ids == UNKNOWN_ID).mean() if len(ids) else 0.0
+    if share > _MANY_UNKNOWN:
+        logger.warning(
+            "%.0f %% of the words of the validation reviews (what stands between "
+            "spaces and marks) are not in the vocabulary; little can be learned of "
+            "such",
+            100 * share,
+        )
+
+
+def _widths(train: Encoded, others: list[Encoded], config: DataConfig) -> np.ndarray:
     """Bucket widths for the train reviews, the last one for any review at all."""
-    return bucket_widths(np.append(lengths, config.max_length), config.num_buckets)
+    longest = [int(some.lengths.max(initial=1)) for some in others]
+    return bucket_widths(
+        np.append(train.lengths, max(longest)).astype(np.int32), config.num_buckets
+    )

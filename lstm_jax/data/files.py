@@ -54,39 +54,46 @@ def load_files(
     test_file: str = "",
     *,
     text_column: str = "text",
-    label_column: str = "label",
+    label_column: str | None = "label",
     group_column: str = "",
 ) -> Corpus:
-    """Load the user's own labelled texts.
+    """Load the user's own texts.
 
     Args:
       train_file: path that ends in .csv, .tsv, .jsonl or .ndjson; CSV and TSV have
         a header line.
       test_file: likewise, or "" for no test split.
       text_column: column (or key) of the texts.
-      label_column: column of the labels, two or more different ones in train.
+      label_column: column of the labels, two or more different ones in train; None
+        reads none, and all are 0.
       group_column: column of the groups of train, or "" for none.
 
     Returns:
-      The corpus; label names are sorted, as numbers when all are integers.
+      The corpus; label names are sorted, as numbers when all are integers, and there
+      are none where no label is read.
 
     Raises:
       UserError: a file cannot be read, or rows are bad; the message names the file,
         the first few lines and what is expected.
     """
-    columns = {"data.text_column": text_column, "data.label_column": label_column}
+    columns = {"data.text_column": text_column}
+    if label_column is not None:
+        columns["data.label_column"] = label_column
     grouped = {"data.group_column": group_column} if group_column else {}
     labels = label_column
-    train = read_table("data.train_file", train_file, columns | grouped, labels)
-    label_names = _label_names(train_file, train.columns[label_column])
+    train = read_table("data.train_file", train_file, columns | grouped, labels or "")
+    label_names: tuple[str, ...] = ()
+    if labels is not None:
+        label_names = _label_names(train_file, train.columns[labels])
     groups = None
     if group_column:
         # A space more does not make another film, as in data.validation_groups.
         groups = number_groups(name.strip() for name in train.columns[group_column])
     test = None
     if test_file:
-        table = read_table("data.test_file", test_file, columns, labels)
-        _refuse_unknown_labels(test_file, table, label_column, label_names)
+        table = read_table("data.test_file", test_file, columns, labels or "")
+        if labels is not None:
+            _refuse_unknown_labels(test_file, table, labels, label_names)
         test = _reviews(table, text_column, label_column, label_names)
         _tell_copies(train_file, test_file, train.columns[text_column], test.texts)
     return Corpus(
@@ -112,11 +119,17 @@ def _tell_copies(
 
 
 def _reviews(
-    table: Table, text_column: str, label_column: str, label_names: tuple[str, ...]
+    table: Table,
+    text_column: str,
+    label_column: str | None,
+    label_names: tuple[str, ...],
 ) -> Reviews:
+    texts = table.columns[text_column]
+    if label_column is None:
+        return Reviews(texts, np.zeros(len(texts), np.int32))
     number = {name: i for i, name in enumerate(label_names)}
     labels = np.array([number[n] for n in table.columns[label_column]], np.int32)
-    return Reviews(table.columns[text_column], labels)
+    return Reviews(texts, labels)
 
 
 def _label_names(path: str, labels: Iterable[str]) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ def number_labels(
 
     Args:
       labels: names of classes in any case, or shortened or lengthened ("Positive",
-        "pos"); or numbers of classes, from 0, unless their names are numbers.
+        "pos"); or numbers of classes, from 0, unless their names have digits.
       label_names: of the classes.
       where: the file, for the message.
       lines: where in the file each label stands.
@@ -47,11 +47,16 @@ def _find(label: str, label_names: Sequence[str]) -> int | None:
     wanted = label.strip().casefold()
     if names.count(wanted) == 1:
         return names.index(wanted)
-    if wanted.isdecimal() and not any(name.isdecimal() for name in names):
+    # Of "1 star" and "2 stars", is "1" the first or the second?  Neither is taken.
+    if wanted.isdecimal() and not any(map(_has_digit, names)):
         number = int(wanted[:9])
         return number if number < len(names) else None
     alike = [n for n, name in enumerate(names) if _abbreviates(wanted, name)]
     return alike[0] if len(alike) == 1 else None
+
+
+def _has_digit(name: str) -> bool:
+    return any(c.isdecimal() for c in name)
 
 
 def _abbreviates(one: str, other: str) -> bool:

@@ -11,6 +11,19 @@ from lstm_jax.paths import check_readable, expand
 _GROUPS = "data.validation_groups"
 
 
+def load_plain(config: DataConfig, *, unlabelled: bool) -> Corpus:
+    """``load_corpus`` for those who read no label: files need none, and no test."""
+    if config.source != "files":
+        return load_corpus(config, unlabelled=unlabelled)
+    corpus = load_files(
+        config.train_file,
+        text_column=config.text_column,
+        label_column=None,
+        group_column=config.group_column,
+    )
+    return _with_groups(config, corpus)
+
+
 def load_corpus(config: DataConfig, *, unlabelled: bool = False) -> Corpus:
     """Load the reviews that ``config`` names.
 
@@ -29,14 +42,7 @@ def load_corpus(config: DataConfig, *, unlabelled: bool = False) -> Corpus:
     corpus = _LOADERS[config.source](config)
     if unlabelled and config.source == "imdb_reviews":
         corpus = corpus._replace(unlabelled=_load_unlabelled(config, corpus))
-    if not config.validation_groups:
-        return corpus
-    groups = read_groups(
-        config.validation_groups,
-        len(corpus.train.texts),
-        setting=_GROUPS,
-    )
-    return corpus._replace(train=corpus.train._replace(groups=groups))
+    return _with_groups(config, corpus)
 
 
 def check_files(config: DataConfig) -> None:
@@ -51,6 +57,18 @@ def check_files(config: DataConfig) -> None:
             check_readable(path, f"data.{name}")
     if config.validation_groups:
         check_readable(config.validation_groups, _GROUPS)
+
+
+def _with_groups(config: DataConfig, corpus: Corpus) -> Corpus:
+    """The groups of ``config.validation_groups``, where it names any."""
+    if not config.validation_groups:
+        return corpus
+    groups = read_groups(
+        config.validation_groups,
+        len(corpus.train.texts),
+        setting=_GROUPS,
+    )
+    return corpus._replace(train=corpus.train._replace(groups=groups))
 
 
 # TFDS is imported where it is needed: it takes a second, and files do without it.

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from lstm_jax.data.copies import without_copies
 from lstm_jax.data.corpus import Corpus, Reviews
 from lstm_jax.errors import UserError
 
@@ -26,9 +27,20 @@ def hold_out(corpus: Corpus, fraction: float) -> tuple[np.ndarray, np.ndarray]:
 
     Not of made-up reviews, which say themselves that they are no measure.
     """
+    train, val = split_validation(corpus.train, fraction)
     if corpus.train.groups is None and not corpus.notice:
         logger.warning(_RANDOM)
-    return split_validation(corpus.train, fraction)
+        _tell_copies(*(corpus.train.pick(rows).texts for rows in (train, val)))
+    return train, val
+
+
+def _tell_copies(train: list[str], val: list[str]) -> None:
+    copies = len(val) - len(without_copies(val, of=train))
+    if copies:
+        logger.warning(
+            "%s of %s validation reviews also stand among those to learn from",
+            *(f"{copies:,}", f"{len(val):,}"),
+        )
 
 
 def split_validation(

@@ -14,6 +14,7 @@ from lstm_jax.plots.style import (
     DASHES,
     GREY,
     add_grid,
+    as_written,
     figure_of,
     new_figure,
     set_title,
@@ -94,16 +95,18 @@ def _draw_running(axes: Axes, logits: np.ndarray, label_names: list[str]) -> Non
     axes.tick_params(labelsize=11)
     add_grid(axes)
     if chance.shape[1] == 2:
-        axes.set_ylabel(f"P({label_names[1]})\nso far (%)", fontsize=12)
+        name = f"P({label_names[1]})\nso far (%)"
+        axes.set_ylabel(name, fontsize=12, parse_math=False)
     else:
         axes.set_ylabel("Probability\nso far (%)", fontsize=12)
-        axes.legend(
+        legend = axes.legend(
             loc="lower center",
             bbox_to_anchor=(0.5, 1.0),
             ncols=3,
             fontsize=11,
             frameon=False,
         )
+        as_written(legend)
 
 
 def _draw_map(axes: Axes, values: np.ndarray, name: str) -> None:

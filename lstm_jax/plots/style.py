@@ -1,6 +1,7 @@
 """What all pictures share: size, colours, titles, and how they are saved."""
 
 import textwrap
+import warnings
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -26,6 +27,7 @@ DASHES = ("-", "--", ":", "-.")
 # Drawn at twice the width a README shows, for screens with small pixels.
 _WIDTH, _HEIGHT, _DPI = 7.2, 4.6, 220
 _TITLE_WIDTH = 52  # characters in a line
+_NAME_WIDTH = 17  # characters of a class
 
 
 def new_figure(height: float = _HEIGHT) -> Figure:
@@ -72,7 +74,7 @@ def add_legend(
     if handles is None:
         handles = axes.get_legend_handles_labels()[0]
     below = ScaledTranslation(0, -0.55, figure_of(axes).dpi_scale_trans)
-    return axes.legend(
+    legend = axes.legend(
         handles=handles,
         loc="upper center",
         bbox_to_anchor=(0.5, 0.0),
@@ -82,6 +84,14 @@ def add_legend(
         frameon=False,
         borderpad=0.0,
     )
+    return as_written(legend)
+
+
+def as_written(legend: Legend) -> Legend:
+    """The same legend; "$" in a name is no formula."""
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    return legend
 
 
 def add_note(axes: Axes, note: str) -> None:
@@ -92,7 +102,21 @@ def add_note(axes: Axes, note: str) -> None:
 def names_of(summary: dict[str, Any], num_classes: int) -> list[str]:
     """The names of the classes, shortened; numbers where the run left no names."""
     names = summary.get("label_names", [str(n) for n in range(num_classes)])
-    return [textwrap.shorten(name, 16, placeholder="…") or "…" for name in names]
+    short = [_shorten(name) for name in names]
+    return [
+        f"{name[:12]} {n}" if short.count(name) > 1 else name
+        for n, name in enumerate(short)
+    ]
+
+
+def _shorten(name: str) -> str:
+    """The beginning and the end, by which names of a kind differ.
+
+    >>> _shorten("comp.sys.ibm.pc.hardware"), _shorten("very  good")
+    ('comp.sys…hardware', 'very good')
+    """
+    name = " ".join(name.split())
+    return name if len(name) <= _NAME_WIDTH else f"{name[:8]}…{name[-8:]}"
 
 
 def wrap(text: str, width: int) -> str:
@@ -118,5 +142,8 @@ def to_png(figure: Figure) -> bytes:
     """``figure`` as PNG, for a page."""
     FigureCanvasAgg(figure)
     data = BytesIO()
-    figure.savefig(data, format="png", dpi=_DPI, facecolor="white")
+    with warnings.catch_warnings():
+        # Letters that the font has not are drawn as boxes; a page has them in its text.
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        figure.savefig(data, format="png", dpi=_DPI, facecolor="white")
     return data.getvalue()

@@ -6,16 +6,17 @@ import contextlib
 import logging
 import threading
 from collections.abc import AsyncIterator
+from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from lstm_jax.explain import explain_text
 from lstm_jax.inference import Predictor
@@ -30,17 +31,21 @@ _PAGE = Path(__file__).parent / "page"
 _FILES = {"/": "index.html", "/page.css": "page.css", "/page.js": "page.js"}
 # Explanations that may wait: most take about a second.
 _MOST_EXPLAINING = 16
+_PAUSE = 0.2  # seconds between looks whether those who wait are still there
 # The range that a gate or state is drawn in, where it has one.
 _RANGES = {**dict.fromkeys("iforz", (0.0, 1.0)), **dict.fromkeys("ghn", (-1.0, 1.0))}
 
 
-def make_app(predictor: Predictor, host: str = "127.0.0.1") -> Starlette:
+def make_app(
+    predictor: Predictor, host: str = "127.0.0.1", address: str = ""
+) -> ASGIApp:
     """The application that serves one model.
 
     Args:
       predictor: the model.
-      host: the address that it is served on; on one of this machine alone it
-        answers to the names of this machine alone.
+      host: the name that it is served on.
+      address: that the name stands for, "" where it is one; on one of this machine
+        alone it answers to the names of this machine alone.
     """
     service = _Service(predictor)
     routes = [
@@ -49,10 +54,10 @@ def make_app(predictor: Predictor, host: str = "127.0.0.1") -> Starlette:
         Route("/predict", service.predict, methods=["POST"]),
         Route("/explain", service.explain, methods=["POST"]),
     ]
-    names = LOOPBACK | {host.lower()} if _is_loopback(host) else frozenset[str]()
-    return Starlette(
+    alone = _is_loopback(address or host)
+    names = LOOPBACK | {host.lower(), f"[{host.lower()}]"} if alone else frozenset()
+    app = Starlette(
         routes=routes,
-        middleware=[Middleware(Guard, names=names)],
         exception_handlers={
             HTTPException: _refuse,
             BusyError: _busy,
@@ -60,6 +65,8 @@ def make_app(predictor: Predictor, host: str = "127.0.0.1") -> Starlette:
         },
         lifespan=service.lifespan,
     )
+    # Around all of it: also the answer to what went wrong gets the headers.
+    return Guard(app, names)
 
 
 class _Service:
@@ -105,12 +112,37 @@ class _Service:
             raise BusyError
         self._explaining += 1
         try:
-            async with self._one_at_a_time:
-                if await request.is_disconnected():  # typed on meanwhile
-                    return Response(status_code=499)
+            if not await self._has_turn(request):
+                return Response(status_code=499)
+            try:
                 return JSONResponse(await asyncio.to_thread(self._explain, text))
+            finally:
+                self._one_at_a_time.release()
         finally:
             self._explaining -= 1
+
+    async def _has_turn(self, request: Request) -> bool:
+        """Wait for one's turn; False as soon as nobody waits for the answer.
+
+        Who types on leaves at every pause, and would fill all places.
+        """
+        turn, left = asyncio.create_task(self._one_at_a_time.acquire()), True
+        try:
+            while not turn.done():
+                await asyncio.wait([turn], timeout=_PAUSE)
+                if await request.is_disconnected():
+                    return False
+            left = False
+            return True
+        finally:
+            if left:
+                turn.add_done_callback(self._give_turn_back)
+                turn.cancel()
+
+    def _give_turn_back(self, turn: asyncio.Task[bool]) -> None:
+        """It may have come just before it was cancelled."""
+        if not turn.cancelled():
+            self._one_at_a_time.release()
 
     def _explain(self, text: str) -> dict[str, Any]:
         found = explain_text(self._predictor, text)
@@ -145,7 +177,17 @@ def _file(name: str) -> Any:
 
 
 def _is_loopback(host: str) -> bool:
-    return host in {"localhost", "::1"} or host.startswith("127.")
+    """Whether it is an address of this machine alone.
+
+    >>> _is_loopback("127.0.0.2"), _is_loopback("::ffff:127.0.0.1")
+    (True, True)
+    """
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host.lower() == "localhost"
+    inner = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (inner or address).is_loopback
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

@@ -3,8 +3,9 @@
 import logging
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -56,7 +57,6 @@ from lstm_jax.training.predictions import (
 )
 from lstm_jax.training.pretrained import (
     NOTHING,
-    Pretrained,
     check_held_out,
     read_pretrained,
 )
@@ -136,8 +136,9 @@ def make_classification(config: Config, workdir: Workdir) -> Task:
             tokenizer=pretrained.tokenizer,
         )
         check_held_out(pretrained, data.corpus.train.texts, data.val_texts)
+        given = {} if started else pretrained.params | _vectors(config.model, data)
     leave_text(workdir, data.corpus, data.text, pretrained.origin)
-    learner = make_learner(config, data, pretrained)
+    learner = make_learner(config, data, given)
     work = Work(config, data, learner, read_origin(workdir))
     return Task(
         digest=data.digest(),
@@ -155,8 +156,13 @@ def make_classification(config: Config, workdir: Workdir) -> Task:
     )
 
 
-def make_learner(config: Config, data: Datasets, pretrained: Pretrained) -> Learner:
-    """Build the model, its optimizer and the jitted steps."""
+def make_learner(
+    config: Config, data: Datasets, given: Mapping[str, PyTree] = MappingProxyType({})
+) -> Learner:
+    """Build the model, its optimizer and the jitted steps.
+
+    ``given`` are parameters to begin with, by their first names; others are drawn.
+    """
     train, optim = config.train, config.optim
     model = build_classifier(
         config.model,
@@ -186,7 +192,7 @@ def make_learner(config: Config, data: Datasets, pretrained: Pretrained) -> Lear
         key_init,
         mesh,
         average=optim.ema_decay > 0,
-        given=pretrained.params | _vectors(config.model, data),
+        given=given,
     )
     return Learner(
         model=model,

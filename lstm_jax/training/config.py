@@ -23,6 +23,7 @@ OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
 SCHEDULES = ("constant", "cosine", "one_cycle")
 ON_SAVE_ERROR = ("stop", "continue")
 ON_NONFINITE = ("stop", "skip")
+_DECAY = 0.01
 _MOST_STEPS = 2**31 - 1
 _MOST_DRAWN = 400_000
 # Settings that a language model does not read, or cannot have otherwise.
@@ -60,7 +61,7 @@ class OptimConfig:
     learning_rate: float = 2e-3  # the highest the schedule reaches
     schedule: str = "one_cycle"
     warmup_fraction: float = 0.25  # of all steps, for cosine and one_cycle
-    weight_decay: float = 0.01  # adamw only
+    weight_decay: float = _DECAY  # adamw only
     momentum: float = 0.0  # sgd and rmsprop only
     clip_norm: float = 1.0  # of the whole gradient; 0 is no clipping
     ema_decay: float = 0.0  # evaluate a moving average of the weights; 0 is off
@@ -82,6 +83,11 @@ class OptimConfig:
         between("optim.accumulation_steps", self.accumulation_steps, 1, 1_000_000)
         between("optim.layer_decay", self.layer_decay, 0.0, 1.0)
         between("optim.unfreeze_epochs", self.unfreeze_epochs, 0.0, 1_000.0)
+        if self.weight_decay not in (0.0, _DECAY) and self.optimizer != "adamw":
+            raise UserError(
+                "optim.weight_decay: expected 0.0 where optim.optimizer is "
+                f"{self.optimizer!r}, which has none, got {self.weight_decay}"
+            )
         if self.momentum and self.optimizer not in ("sgd", "rmsprop"):
             raise UserError(
                 "optim.momentum: expected 0.0 where optim.optimizer is "

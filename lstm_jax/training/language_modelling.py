@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 
 from lstm_jax.data.corpus import Corpus, Reviews
 from lstm_jax.data.datasets import Text, learn_text, load_text, tokenize
-from lstm_jax.data.sources import load_corpus
+from lstm_jax.data.sources import load_plain
 from lstm_jax.data.splits import digest_texts, hold_out
 from lstm_jax.data.streams import Streams, Window, count_windows, lay_out
 from lstm_jax.models.build import build_language_model
@@ -105,7 +105,7 @@ def load_texts(config: Config, workdir: Workdir) -> Texts:
     The vocabulary is that of the folder, when a run left one there, else learned.
     """
     data, all_texts = config.data, config.language_model.unlabelled
-    corpus = load_corpus(data, unlabelled=all_texts)
+    corpus = load_plain(data, unlabelled=all_texts)
     train_rows, val_rows = hold_out(corpus, data.validation_fraction)
     train = [corpus.train.texts[i] for i in train_rows] + list(corpus.unlabelled)
     val = [corpus.train.texts[i] for i in val_rows]

@@ -49,7 +49,8 @@ def make_optimizer(
       schedule: step -> learning rate.
       frozen: top-level names of parameters that stay as they are; they have no
         moments and do not count in the norm.
-      unfreeze_steps: see ``scale_by_depth``.
+      unfreeze_steps: see ``scale_by_depth``; what does not move yet counts in the
+        norm, and its moments are gathered.
     """
     steps = [_base_optimizer(config, schedule)]
     if config.clip_norm:

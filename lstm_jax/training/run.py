@@ -72,7 +72,8 @@ def set_up(
 def check_inputs(config: Config, workdir: Workdir) -> None:
     """Look for what the settings name, before minutes go into the first.
 
-    A run that goes on needs no language model: its checkpoint holds all.
+    A run that goes on needs no language model and no word vectors: its checkpoint
+    holds all.
 
     Raises:
       UserError: a file is not there, or could not be read, or a kernel cannot run the
@@ -81,7 +82,7 @@ def check_inputs(config: Config, workdir: Workdir) -> None:
     check_files(config.data)
     if config.model.implementation != "auto":
         check_kernel(config.model)
-    if config.model.embedding_file:
+    if config.model.embedding_file and not workdir.is_started():
         check_readable(config.model.embedding_file, "model.embedding_file")
     if config.model.pretrained and not workdir.is_started():
         check_pretrained(config)

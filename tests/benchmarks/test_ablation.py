@@ -122,3 +122,12 @@ def test_a_seed_alone_has_no_deviation_and_is_asked_again_where_it_is_done(
         "| nothing | 75.00% | 75.00% |  |",
         "| shifted words | 50.00% | 50.00% | −25.00 (p = 1) |",
     ]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "said"),
+    [(300, 100, "+0.80 (p = 1e-05)"), (100, 300, "−0.80 (p = 1e-05)")],
+)
+def test_a_minus_is_that_of_the_points(ablation, ours, theirs, said):
+    alone = {"only_ours": ours, "only_theirs": theirs, "p": 1e-5}
+    assert ablation.gain({"against_whole": alone, "test": {"count": 25_000}}) == said

@@ -110,3 +110,26 @@ def test_more_than_there_are_is_told(config, tmp_path, unjudged, caplog):
     data = load(dataclasses.replace(config, num_unlabelled=31), tmp_path)
     assert (data.train.labels == NO_LABEL).sum() == 30
     assert "data.num_unlabelled: all of them, 30, are used" in caplog.text
+
+
+def test_no_batch_is_wider_than_the_longest_review(config, tmp_path):
+    """Of train, validation and test: a large max_length is no width by itself."""
+    path = tmp_path / "test.csv"
+    path.write_text(f"text,label\n{'word1 ' * 43},0\nword2,1\n")
+    wide = dataclasses.replace(config, max_length=5000)
+    assert load(wide, tmp_path).widths.tolist() == [8]
+    tested = dataclasses.replace(wide, test_file=str(path))
+    assert load(tested, tmp_path).widths.tolist() == [8, 48]
+    cut = dataclasses.replace(tested, max_length=30)
+    assert load(cut, tmp_path).widths.tolist() == [8, 32]
+
+
+def test_words_that_hardly_anybody_knows_are_told(config, tmp_path, caplog):
+    """A script without spaces: each text is a word of its own."""
+    load(config, tmp_path)
+    assert "vocabulary" not in caplog.text
+    path = tmp_path / "chinese.csv"
+    rows = [f"\u597d\u7535\u5f71{chr(0x4E00 + i)},{i % 2}" for i in range(50)]
+    path.write_text("\n".join(["text,label", *rows]), encoding="utf-8")
+    load(dataclasses.replace(config, train_file=str(path)), tmp_path)
+    assert "100 % of the words of the validation reviews" in caplog.text

@@ -29,6 +29,14 @@ def test_names_that_are_numbers_are_names():
         number(["0"], ("1", "3", "5"))
 
 
+def test_a_number_says_nothing_of_names_with_numbers():
+    """ "1" may be the first of them, or that of one star."""
+    names = ("1 star", "2 stars", "3 stars")
+    assert number(["2 STARS", "1 star"], names) == [1, 0]
+    with pytest.raises(UserError, match="line 2: '1'"):
+        number(["1"], names)
+
+
 def test_names_that_differ_by_case_alone():
     with pytest.raises(UserError, match="line 2: 'GOOD'"):
         number(["GOOD"], ("good", "Good"))

@@ -112,3 +112,18 @@ def test_a_larger_sample_holds_a_smaller_one(num_rows, fewer, more):
 def test_a_sample_is_not_the_first_rows():
     # IMDB is sorted by label.
     assert 400 < np.median(sample_rows(np.arange(1000), 100, "x")) < 600
+
+
+@pytest.mark.parametrize(
+    ("groups", "told"), [(None, True), (np.arange(20) % 10, False)]
+)
+def test_validation_reviews_that_are_learned_from_are_told(groups, told, caplog):
+    texts = [f"Text {i % 10}" for i in range(10)] + [f"text  {i}" for i in range(10)]
+    train = Reviews(texts, np.zeros(20), groups)
+    _, val = hold_out(Corpus("x", ("a", "b"), train, None), 0.1)
+    assert ("2 of 2 validation reviews also stand among" in caplog.text) == told
+    assert len(val) == 2
+    caplog.clear()
+    others = train._replace(texts=[f"text {i}" for i in range(20)])
+    hold_out(Corpus("x", ("a", "b"), others, None), 0.1)
+    assert "also stand" not in caplog.text

@@ -179,11 +179,11 @@ def shared_programs(unbroken, monkeypatch):
     learner, config = unbroken.run.learner, unbroken.config
     real, first_states = classification.make_learner, []
 
-    def make_learner(settings, data, pretrained):
+    def make_learner(settings, data, given):
         if settings != config or data.digest() != unbroken.run.data.digest():
-            return real(settings, data, pretrained)
+            return real(settings, data, given)
         if not first_states:
-            first_states.append(real(settings, data, pretrained).first_state)
+            first_states.append(real(settings, data, given).first_state)
         # A copy: its memory is given to the first step.
         first = jax.tree.map(lambda x: x.copy(), first_states[0])
         return learner._replace(first_state=first)

@@ -15,7 +15,6 @@ from lstm_jax.training import classification, devices
 from lstm_jax.training.devices import local_rows, make_data_mesh, put_batch
 from lstm_jax.training.loop import train_and_evaluate
 from lstm_jax.training.predictions import load_predictions
-from lstm_jax.training.pretrained import NOTHING
 
 NUM_STEPS = 50
 
@@ -39,7 +38,7 @@ def batches(config, data, mesh):
 
 def losses_of(config, data):
     """The loss of each of the first steps."""
-    learner = classification.make_learner(config, data, NOTHING)
+    learner = classification.make_learner(config, data)
     state, losses = learner.first_state, []
     for batch, _ in zip(
         batches(config, data, learner.mesh), range(NUM_STEPS), strict=False
@@ -53,7 +52,7 @@ def test_all_seeds_share_one_program(tiny_config, small, tmp_path):
     def program(seed, folder):
         config = tiny_config({**small, "model.word_dropout_rate": 0.2, "seed": seed})
         data = load_datasets(config.data, num_logits=1, text_dir=folder)
-        learner = classification.make_learner(config, data, NOTHING)
+        learner = classification.make_learner(config, data)
         batch = next(batches(config, data, learner.mesh))
         key_data = learner.train_step.args[0]
         lowered = learner.train_step.func.lower(key_data, learner.first_state, batch)
@@ -98,7 +97,7 @@ def test_every_device_gets_its_own_rows_and_all_parameters(
         assert [shard.data.shape[0] for shard in shards] == [2] * 8
         for shard in shards:
             np.testing.assert_array_equal(shard.data, expected[shard.index])
-    first_state = classification.make_learner(config, data, NOTHING).first_state
+    first_state = classification.make_learner(config, data).first_state
     for leaf in jax.tree.leaves(first_state):
         assert leaf.sharding.is_fully_replicated
         assert leaf.sharding.num_devices == 8

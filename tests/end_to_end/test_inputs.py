@@ -64,7 +64,10 @@ def test_frozen_vectors_stay_those_of_the_file_and_resume_exactly(
         patch.setattr(loop, "_save", stop)
         with pytest.raises(KeyboardInterrupt):
             train_and_evaluate(config, tmp_path / "broken")
+    # The checkpoint holds the vectors: the file is needed no more.
+    moved = vector_file.rename(tmp_path / "moved.txt")
     train_and_evaluate(config, tmp_path / "broken")
+    vector_file.write_bytes(moved.read_bytes())
     assert measured(tmp_path / "broken") == measured(tmp_path / "whole")
 
     vocab = json.loads((tmp_path / "whole/tokenizer.json").read_text())["model"][

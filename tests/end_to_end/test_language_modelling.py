@@ -15,6 +15,7 @@ from outcomes import assert_same_bits, checkpoint, saved_steps, timeless
 import train
 from lstm_jax import generation
 from lstm_jax.cli.main import main
+from lstm_jax.data.corpus import Reviews
 from lstm_jax.data.streams import END_ID
 from lstm_jax.data.tokenizer import UNKNOWN_ID, encode
 from lstm_jax.errors import UserError
@@ -86,17 +87,16 @@ def test_it_learns_what_follows_what(trained):
 
 def test_the_test_split_is_not_read(config, tmp_path, monkeypatch):
     """Other test texts change nothing: neither the words nor the weights."""
-    load = language_modelling.load_corpus
+    load = language_modelling.load_plain
     seen = []
 
     def spoilt(*args, **kwargs):
         corpus = load(*args, **kwargs)
-        texts = ["zzz yyy"] * len(corpus.test.texts)
-        seen.append(corpus.test)
-        return corpus._replace(test=corpus.test._replace(texts=texts))
+        seen.append(Reviews(["zzz yyy"] * 9, np.zeros(9, np.int32)))
+        return corpus._replace(test=seen[-1])
 
     texts = language_modelling.load_texts(config, loop.Workdir(tmp_path))
-    monkeypatch.setattr(language_modelling, "load_corpus", spoilt)
+    monkeypatch.setattr(language_modelling, "load_plain", spoilt)
     other = language_modelling.load_texts(config, loop.Workdir(tmp_path))
     assert seen
     assert other.text.tokenizer.to_str() == texts.text.tokenizer.to_str()
@@ -104,14 +104,31 @@ def test_the_test_split_is_not_read(config, tmp_path, monkeypatch):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("header", ["text", "text,label"])
+def test_texts_of_ones_own_need_no_label(header, config, tmp_path):
+    """Without a column for it, or of one class alone; and no test split is read."""
+    ending = ",same" if "label" in header else ""
+    rows = [f"a film of scene {i}{ending}" for i in range(30)]
+    (tmp_path / "texts.csv").write_text("\n".join([header, *rows]))
+    (tmp_path / "test.csv").write_text("text\n")
+    files = {"train_file": str(tmp_path / "texts.csv"), "group_column": ""}
+    data = dataclasses.replace(
+        config.data, source="files", test_file=str(tmp_path / "test.csv"), **files
+    )
+    own = dataclasses.replace(config, data=data)
+    texts = language_modelling.load_texts(own, loop.Workdir(tmp_path / "run"))
+    assert (len(texts.train), len(texts.val)) == (24, 6)
+    assert texts.corpus.label_names == () and texts.corpus.test is None
+
+
 def test_unlabelled_texts_are_read_unless_told_otherwise(config, tmp_path, monkeypatch):
-    load = language_modelling.load_corpus
+    load = language_modelling.load_plain
 
     def with_more(data, *, unlabelled):
         more = ("unheard of", "unseen") if unlabelled else ()
-        return load(data)._replace(unlabelled=more)
+        return load(data, unlabelled=False)._replace(unlabelled=more)
 
-    monkeypatch.setattr(language_modelling, "load_corpus", with_more)
+    monkeypatch.setattr(language_modelling, "load_plain", with_more)
     own = dataclasses.replace(config.language_model, unlabelled=False)
     few = dataclasses.replace(config, language_model=own)
     found = [

@@ -13,7 +13,6 @@ from lstm_jax.errors import UserError
 from lstm_jax.training.classification import make_learner
 from lstm_jax.training.config import default_config, from_dict, names
 from lstm_jax.training.devices import put_batch
-from lstm_jax.training.pretrained import NOTHING
 
 DRAWS = 500
 NAMES = names(default_config().to_dict())
@@ -87,7 +86,7 @@ def train_a_step(config, folder):
         data = load_datasets(
             config.data, num_logits=config.model.num_logits, text_dir=folder
         )
-        learner = make_learner(config, data, NOTHING)
+        learner = make_learner(config, data)
     except UserError as error:
         assert "\n" not in str(error)
         return str(error)

@@ -3,6 +3,9 @@
 import asyncio
 import concurrent.futures
 import json
+import socket
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +15,7 @@ from starlette.exceptions import HTTPException
 from trained import TEXTS
 
 from lstm_jax.serve import app as app_module
-from lstm_jax.serve import batcher
+from lstm_jax.serve import batcher, requests
 from lstm_jax.serve.batcher import Batcher, BusyError
 from lstm_jax.serve.requests import (
     MOST_BYTES,
@@ -144,8 +147,8 @@ def test_headers_that_browsers_hold_the_page_to(server):
         assert headers["access-control-allow-origin"] is None
 
 
-@pytest.mark.parametrize(("host", "status"), [("127.0.0.2", 200), ("127.0.0.3", 421)])
-def test_the_address_that_it_is_served_on_is_a_name(server, host, status):
+def asked_for(app, name):
+    """The status of the answer to one who asks for this name."""
     sent = []
 
     async def send(message):
@@ -154,11 +157,32 @@ def test_the_address_that_it_is_served_on_is_a_name(server, host, status):
     async def receive():
         return {"type": "http.disconnect"}
 
-    headers = [(b"host", f"{host}:8000".encode())]
+    headers = [(b"host", f"{name}:8000".encode())]
     scope = {"type": "http", "method": "GET", "path": "/health", "headers": headers}
-    app = app_module.make_app(server.predictor, "127.0.0.2")
     asyncio.run(app(scope, receive, send))
-    assert sent[0]["status"] == status
+    return sent[0]["status"]
+
+
+@pytest.mark.parametrize(("host", "status"), [("127.0.0.2", 200), ("127.0.0.3", 421)])
+def test_the_address_that_it_is_served_on_is_a_name(server, host, status):
+    app = app_module.make_app(server.predictor, "127.0.0.2")
+    assert asked_for(app, host) == status
+
+
+@pytest.mark.parametrize(
+    ("host", "address", "status"),
+    [
+        *(("LOCALHOST", "", 421), ("box", "127.0.1.1", 421), ("::1", "", 421)),
+        *(("0:0:0:0:0:0:0:1", "::1", 421), ("::ffff:127.0.0.1", "", 421)),
+        *(("0.0.0.0", "", 200), ("box", "192.0.2.1", 200)),
+    ],
+)
+def test_strangers_names_are_refused_however_this_machine_was_named(
+    server, host, address, status
+):
+    app = app_module.make_app(server.predictor, host, address)
+    assert asked_for(app, "evil.example") == status
+    assert asked_for(app, f"[{host}]" if ":" in host else host) == 200
 
 
 def test_another_name_than_that_of_this_machine_is_refused(server):
@@ -196,9 +220,57 @@ def test_a_failure_is_a_line_of_json(server, monkeypatch, caplog):
         raise RuntimeError("a secret")
 
     monkeypatch.setattr(app_module, "explain_text", fail)
-    status, said = server.post("/explain", {"text": "x"})
+    status, headers, said = server.ask("POST", "/explain", '{"text": "x"}', **JSON)
     assert status == 500 and "secret" not in said["error"]
+    assert headers["x-content-type-options"] == "nosniff"
     assert server.ask("GET", "/health")[0] == 200
+
+
+def send(server, path, body, length):
+    """An open connection that has sent so much of a request."""
+    connection = socket.create_connection(("127.0.0.1", server.port), timeout=60)
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n"
+    connection.sendall(f"{head}Content-Type: application/json\r\n\r\n{body}".encode())
+    return connection
+
+
+def test_who_leaves_within_a_request_is_nobodys_failure(server, caplog):
+    with send(server, "/predict", '{"te', 100):
+        pass
+    time.sleep(0.5)
+    assert server.ask("GET", "/health")[0] == 200
+    assert caplog.text == ""
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(server, monkeypatch):
+    monkeypatch.setattr(requests, "MOST_SECONDS", 0.3)
+    with send(server, "/predict", '{"te', 100) as connection:
+        assert connection.recv(1000).startswith(b"HTTP/1.1 408")
+
+
+def test_who_types_on_gives_the_place_back(server, monkeypatch):
+    """Two places: one explains, one belongs to somebody who has left."""
+    begun, go_on, real = threading.Event(), threading.Event(), app_module.explain_text
+
+    def explain(predictor, text):
+        begun.set()
+        go_on.wait(60)
+        return real(predictor, text)
+
+    monkeypatch.setattr(app_module, "explain_text", explain)
+    monkeypatch.setattr(app_module, "_MOST_EXPLAINING", 2)
+    body = '{"text": "great"}'
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        first = pool.submit(server.post, "/explain", {"text": "great film"})
+        begun.wait(60)
+        with send(server, "/explain", body, len(body)):
+            time.sleep(0.3)
+        time.sleep(1.0)
+        last = pool.submit(server.post, "/explain", {"text": "awful film"})
+        time.sleep(0.3)
+        go_on.set()
+        assert (first.result()[0], last.result()[0]) == (200, 200)
+    assert server.post("/explain", {"text": "great"})[0] == 200
 
 
 def run(coroutine):

@@ -9,6 +9,7 @@ from lstm_jax.data.config import DataConfig
 from lstm_jax.errors import UserError
 from lstm_jax.training.config import (
     Config,
+    OptimConfig,
     default_config,
     differences,
     from_dict,
@@ -250,3 +251,11 @@ def test_differences_name_what_was_changed_added_and_removed():
 def test_files_of_another_source_are_not_ignored(name):
     with pytest.raises(UserError, match='data.source: expected "files" .*imdb_reviews'):
         DataConfig(**{name: "reviews.csv"})
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "sgd"])
+def test_a_decay_that_nobody_reads_is_refused(optimizer):
+    message = refused({"optim.optimizer": optimizer, "optim.weight_decay": 0.3})
+    assert message.startswith("optim.weight_decay: expected 0.0 where")
+    for unread in (0.0, 0.01):
+        OptimConfig(optimizer=optimizer, weight_decay=unread)
