@@ -144,8 +144,10 @@ def bidirectional(cell: Cell, **settings: Any) -> Layer:
 
     def initial_carry(batch_shape, dtype: DTypeLike = jnp.float32) -> BothCarries:
         """See ``Layer``."""
-        zeros = cell.initial_carry(batch_shape, dtype)
-        return BothCarries(zeros, zeros)
+        return BothCarries(
+            cell.initial_carry(batch_shape, dtype),
+            cell.initial_carry(batch_shape, dtype),
+        )
 
     def apply(params, xs, *, carry=None, lengths=None, key=None):
         """See ``Layer``."""
@@ -237,14 +239,21 @@ def dropout(key: Array, x: Array, rate: float, *, along: tuple[int, ...] = ()) -
       key: of the draw.
       x: any shape.
       rate: in [0, 1).
-      along: axes along which the same is dropped everywhere.
+      along: axes along which the same is dropped everywhere; -1 is the last.
+
+    Raises:
+      ValueError: x has no such axis.
 
     >>> dropout(jax.random.key(0), jnp.ones(3), 0.0).tolist()
     [1.0, 1.0, 1.0]
     """
     if rate == 0:
         return x
-    shape = [1 if axis in along else size for axis, size in enumerate(x.shape)]
+    for axis in along:
+        if not -x.ndim <= axis < x.ndim:
+            raise ValueError(f"along: expected axes of {x.shape}, got {axis}")
+    shared = {axis % x.ndim for axis in along}
+    shape = [1 if axis in shared else size for axis, size in enumerate(x.shape)]
     kept = jax.random.bernoulli(key, 1 - rate, shape)
     return jnp.where(kept, x / (1 - rate), jnp.zeros_like(x))
 

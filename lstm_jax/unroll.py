@@ -139,6 +139,8 @@ def trace(
     """
     _check(cell, xs, lengths, None)
     mask = None if lengths is None else time_mask(lengths, xs.shape[0])
+    # What stands in the padding reaches no gradient.
+    xs = xs if mask is None else keep(mask, xs, 0)
     dtype = product_dtype(params, xs)
 
     def step(carry: Carry, inputs: tuple[Array, Array | None]) -> tuple[Carry, Any]:

@@ -172,7 +172,8 @@ def project(x: Array, w: Array, dtype: DTypeLike) -> Array:
     """
     if is_one_hot(x):
         return jnp.asarray(w)[x].astype(dtype)
-    x, w = multipliable(x, w.astype(x.dtype), dtype)
+    given = jax.dtypes.canonicalize_dtype(x.dtype)
+    x, w = multipliable(x.astype(given), w.astype(given), dtype)
     return jnp.matmul(x, w, preferred_element_type=dtype)
 
 
@@ -219,7 +220,9 @@ def is_one_hot(x: Array) -> bool:
 
 def product_dtype(params: Params, x: Array) -> jnp.dtype:
     """The dtype that products run in: that of x, or of the parameters."""
-    return jnp.result_type(*jax.tree.leaves(params)) if is_one_hot(x) else x.dtype
+    if is_one_hot(x):
+        return jnp.result_type(*jax.tree.leaves(params))
+    return jax.dtypes.canonicalize_dtype(x.dtype)  # NumPy's float64 may be none of JAX
 
 
 def add_bias(v: Array, b: Array) -> Array:

@@ -182,9 +182,9 @@ def lstm(
     def initial_carry(
         batch_shape: tuple[int, ...], dtype: DTypeLike = jnp.float32
     ) -> LSTMCarry:
-        """Zeros."""
-        zeros = jnp.zeros((*batch_shape, hidden_size), dtype)
-        return LSTMCarry(c=zeros, h=zeros)
+        """Zeros, of a buffer each: who donates a carry gives both away."""
+        shape = (*batch_shape, hidden_size)
+        return LSTMCarry(c=jnp.zeros(shape, dtype), h=jnp.zeros(shape, dtype))
 
     adjoint = Adjoint(lstm_keep, lstm_back, bias_gradient)
     step = (multiply_input, lstm_gates, lstm_update)

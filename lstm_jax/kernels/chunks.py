@@ -60,4 +60,4 @@ def run_in_chunks(
 
 def _cut(a: Array, chunk_size: int) -> Array:
     """``[T, ...]`` to ``[T / chunk_size, chunk_size, ...]``."""
-    return a.reshape(-1, chunk_size, *a.shape[1:])
+    return a.reshape(a.shape[0] // chunk_size, chunk_size, *a.shape[1:])

@@ -274,7 +274,7 @@ def _run_and_keep(
         buffer = buffer if factors is None else _put(buffer, t, factors)
         return (new, buffer), (y, _kept_as(loop, kept, loop.dtype))
 
-    state, inputs = (carry, vs), (jnp.arange(len(vs)), mask)
+    state, inputs = (carry, vs), (jnp.arange(vs.shape[0]), mask)
     (last, factors), (ys, kept) = _scan(loop, step, state, inputs)
     ys = ys.astype(loop.dtype)
     return (last, ys), (weights, carry.h, ys, factors, kept, mask)
@@ -306,7 +306,7 @@ def _gradient(loop: Loop, residuals: Any, cotangents: tuple[Carry, Array]) -> tu
             return (d_before, _put(buffer, t, d_v)), (None, None, d_new)
         return (d_before, buffer), (d_v, d_u, d_new)
 
-    inputs = (jnp.arange(len(ys)), kept, mask, d_ys)
+    inputs = (jnp.arange(ys.shape[0]), kept, mask, d_ys)
     back = loop._replace(reverse=not loop.reverse)
     (d_carry, buffer), outputs = _scan(back, step, (d_last, factors), inputs)
     d_vs, d_us, d_news = outputs

@@ -1,0 +1,91 @@
+"""What programs of others do with cells and layers: donate, export, differentiate."""
+
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import export
+
+from lstm_jax import bidirectional, lstm, one_way, stack, unroll
+from lstm_jax.cells import CELLS
+from lstm_jax.layers import dropout
+from lstm_jax.unroll import trace
+
+XS = np.random.default_rng(0).normal(size=(5, 2, 3)).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("layer", [one_way, bidirectional])
+def test_a_first_carry_can_be_given_away(layer, name):
+    """No buffer stands in it twice: a donated one could not be read again."""
+    made = stack([layer(CELLS[name](4)), layer(CELLS[name](4))])
+    carry = made.initial_carry((2,))
+    places = [x.unsafe_buffer_pointer() for x in jax.tree.leaves(carry)]
+    assert len(set(places)) == len(places)
+
+
+@pytest.mark.parametrize("implementation", ["scan", "fused"])
+def test_a_gradient_of_any_length_is_exported(implementation):
+    cell = lstm(4)
+    params = cell.init(jax.random.key(0), 3)
+
+    def loss(params, xs):
+        ys = unroll(cell, params, xs, implementation=implementation)[1]
+        return (ys**2).sum()
+
+    num_steps, rows = export.symbolic_shape("T, B")
+    xs = jax.ShapeDtypeStruct((num_steps, rows, 3), jnp.float32)
+    like = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), params)
+    written = export.export(jax.jit(jax.grad(loss)))(like, xs).serialize()
+    found = export.deserialize(written).call(params, XS)
+    expected = jax.grad(loss)(params, XS)
+    for name, leaf in expected.items():
+        np.testing.assert_allclose(found[name], leaf, rtol=1e-5, atol=1e-6)
+
+
+def test_what_stands_in_the_padding_reaches_no_gradient_of_a_trace():
+    cell, lengths = lstm(4), jnp.array([5, 2])
+    params = cell.init(jax.random.key(0), 3)
+    spoilt = XS.copy()
+    spoilt[2:, 1] = np.nan
+
+    def size(params, xs):
+        seen = trace(cell, params, xs, lengths=lengths)
+        return sum((x**2).sum() for x in seen.values())
+
+    expected, found = (jax.grad(size)(params, xs) for xs in (XS, spoilt))
+    for name, leaf in expected.items():
+        np.testing.assert_array_equal(found[name], leaf)
+
+
+@pytest.mark.parametrize("implementation", ["scan", "fused"])
+def test_float64_of_numpy_is_taken_without_a_word(implementation):
+    cell = lstm(4)
+    params = cell.init(jax.random.key(0), 3)
+    expected = unroll(cell, params, XS, implementation=implementation)[1]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        wide = XS.astype(np.float64)
+        ys = unroll(cell, params, wide, implementation=implementation)[1]
+        cell.step(params, cell.initial_carry((2,)), wide[0])
+    np.testing.assert_allclose(ys, expected, rtol=1e-6)
+
+
+def test_no_rows_in_chunks():
+    cell = lstm(4)
+    params = cell.init(jax.random.key(0), 3)
+    _, ys = unroll(cell, params, XS[:, :0], chunk_size=2)
+    assert ys.shape == (5, 0, 4)
+
+
+def test_axes_of_dropout_from_the_end_and_beyond():
+    x = jnp.asarray(np.random.default_rng(1).uniform(1, 2, (6, 2, 3)))
+    key = jax.random.key(0)
+    for axis in range(3):
+        found = dropout(key, x, 0.5, along=(axis - 3,))
+        np.testing.assert_array_equal(found, dropout(key, x, 0.5, along=(axis,)))
+    for axis in (3, -4):
+        with pytest.raises(ValueError, match=r"along: expected axes of \(6, 2, 3\)"):
+            dropout(key, x, 0.5, along=(axis,))
