@@ -302,11 +302,12 @@ def test_no_text_from_outside_becomes_a_tag(report, monkeypatch):
     pages = [Page(report(classes=2, **everywhere(w, monkeypatch))) for w in words]
     hostile, harmless = pages
     assert skeleton(hostile) == skeleton(harmless)
-    # What is shown is what was written, to the letter.
+    # What is shown is what was written, to the letter (but names of classes, which
+    # are alike here and so are numbered).
     for ours, theirs in zip(hostile.all("img"), harmless.all("img"), strict=True):
         assert ours["alt"].count(HOSTILE) == theirs["alt"].count(HARMLESS)
     shown = "".join(hostile.texts).count(HOSTILE)
-    assert shown == "".join(harmless.texts).count(HARMLESS) > 40
+    assert shown == "".join(harmless.texts).count(HARMLESS) > 30
     assert "".join(hostile.texts).count(f"A {HOSTILE} film ?") == 20
 
 
