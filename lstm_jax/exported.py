@@ -40,7 +40,10 @@ _NO_ARCHIVE = (
     *(OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError),
     *(EOFError, ValueError, struct.error),
 )
-_BAD_VALUES = (ValueError, TypeError, AttributeError, OverflowError)
+_NO_MANIFEST = (
+    *(ValueError, TypeError, AttributeError),
+    *(OverflowError, RecursionError),
+)
 _LARGEST_MANIFEST = 1 << 20
 _LARGEST_FILE = 4 << 30
 # The beginning of time in zip files: the same model is the same file.
@@ -235,7 +238,7 @@ def _read_manifest(path: Path, data: bytes) -> _Manifest:
         )
     except KeyError as error:
         problem = f"no {error}"
-    except (*_BAD_VALUES, RecursionError) as error:
+    except _NO_MANIFEST as error:
         problem = str(error)
     raise UserError(f"{path}: {_MANIFEST}: expected that of a model, got: {problem}")
 

@@ -332,7 +332,7 @@ MISTAKES = {
         ["report", "--workdir", "~nosuchuser/a"],
         "--workdir: expected a pat",
     ),
-    "nobody's file": (
+    "a folder to export to": (
         ["export", "--workdir", "a", "--output", "."],
         "--output: expected a file to write, got '.'",
     ),
@@ -340,7 +340,7 @@ MISTAKES = {
         ["serve", "--model", "m.zip", "--host", ""],
         "--host: expected an address of this machine, got ''",
     ),
-    "nobody's file to export to": (
+    "nobody's file": (
         ["export", "--workdir", "a", "--output", "~nosuchuser/m.zip"],
         "--output: expected a path",
     ),

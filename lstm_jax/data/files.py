@@ -54,56 +54,69 @@ def load_files(
     test_file: str = "",
     *,
     text_column: str = "text",
-    label_column: str | None = "label",
+    label_column: str = "label",
     group_column: str = "",
 ) -> Corpus:
-    """Load the user's own texts.
+    """Load the user's own labelled texts.
 
     Args:
       train_file: path that ends in .csv, .tsv, .jsonl or .ndjson; CSV and TSV have
         a header line.
       test_file: likewise, or "" for no test split.
       text_column: column (or key) of the texts.
-      label_column: column of the labels, two or more different ones in train; None
-        reads none, and all are 0.
+      label_column: column of the labels, two or more different ones in train.
       group_column: column of the groups of train, or "" for none.
 
     Returns:
-      The corpus; label names are sorted, as numbers when all are integers, and there
-      are none where no label is read.
+      The corpus; label names are sorted, as numbers when all are integers.
 
     Raises:
       UserError: a file cannot be read, or rows are bad; the message names the file,
         the first few lines and what is expected.
     """
-    columns = {"data.text_column": text_column}
-    if label_column is not None:
-        columns["data.label_column"] = label_column
+    columns = {"data.text_column": text_column, "data.label_column": label_column}
     grouped = {"data.group_column": group_column} if group_column else {}
     labels = label_column
-    train = read_table("data.train_file", train_file, columns | grouped, labels or "")
-    label_names: tuple[str, ...] = ()
-    if labels is not None:
-        label_names = _label_names(train_file, train.columns[labels])
-    groups = None
-    if group_column:
-        # A space more does not make another film, as in data.validation_groups.
-        groups = number_groups(name.strip() for name in train.columns[group_column])
+    train = read_table("data.train_file", train_file, columns | grouped, labels)
+    label_names = _label_names(train_file, train.columns[label_column])
     test = None
     if test_file:
-        table = read_table("data.test_file", test_file, columns, labels or "")
-        if labels is not None:
-            _refuse_unknown_labels(test_file, table, labels, label_names)
+        table = read_table("data.test_file", test_file, columns, labels)
+        _refuse_unknown_labels(test_file, table, label_column, label_names)
         test = _reviews(table, text_column, label_column, label_names)
         _tell_copies(train_file, test_file, train.columns[text_column], test.texts)
     return Corpus(
         name=Path(train_file).name,
         label_names=label_names,
         train=_reviews(train, text_column, label_column, label_names)._replace(
-            groups=groups
+            groups=_groups(train, group_column)
         ),
         test=test,
     )
+
+
+def load_texts_alone(
+    train_file: str, *, text_column: str = "text", group_column: str = ""
+) -> Corpus:
+    """``load_files`` for those who read no label: none is needed, and all are 0.
+
+    Raises:
+      UserError: likewise.
+    """
+    columns = {"data.text_column": text_column}
+    grouped = {"data.group_column": group_column} if group_column else {}
+    table = read_table("data.train_file", train_file, columns | grouped)
+    texts = table.columns[text_column]
+    labels = np.zeros(len(texts), np.int32)
+    train = Reviews(texts, labels, _groups(table, group_column))
+    return Corpus(name=Path(train_file).name, label_names=(), train=train, test=None)
+
+
+def _groups(table: Table, group_column: str) -> np.ndarray | None:
+    if not group_column:
+        return None
+    # A space more does not make another film, as in data.validation_groups.
+    return number_groups(name.strip() for name in table.columns[group_column])
 
 
 def _tell_copies(
@@ -119,17 +132,11 @@ def _tell_copies(
 
 
 def _reviews(
-    table: Table,
-    text_column: str,
-    label_column: str | None,
-    label_names: tuple[str, ...],
+    table: Table, text_column: str, label_column: str, label_names: tuple[str, ...]
 ) -> Reviews:
-    texts = table.columns[text_column]
-    if label_column is None:
-        return Reviews(texts, np.zeros(len(texts), np.int32))
     number = {name: i for i, name in enumerate(label_names)}
     labels = np.array([number[n] for n in table.columns[label_column]], np.int32)
-    return Reviews(texts, labels)
+    return Reviews(table.columns[text_column], labels)
 
 
 def _label_names(path: str, labels: Iterable[str]) -> tuple[str, ...]:

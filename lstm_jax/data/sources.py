@@ -4,7 +4,7 @@ from lstm_jax.cache import cache_dir
 from lstm_jax.data.config import DataConfig
 from lstm_jax.data.copies import without_copies
 from lstm_jax.data.corpus import Corpus
-from lstm_jax.data.files import check_ending, load_files
+from lstm_jax.data.files import check_ending, load_files, load_texts_alone
 from lstm_jax.data.groups import read_groups
 from lstm_jax.paths import check_readable, expand
 
@@ -15,10 +15,9 @@ def load_plain(config: DataConfig, *, unlabelled: bool) -> Corpus:
     """``load_corpus`` for those who read no label: files need none, and no test."""
     if config.source != "files":
         return load_corpus(config, unlabelled=unlabelled)
-    corpus = load_files(
+    corpus = load_texts_alone(
         config.train_file,
         text_column=config.text_column,
-        label_column=None,
         group_column=config.group_column,
     )
     return _with_groups(config, corpus)
