@@ -7,12 +7,15 @@ import sys
 import pytest
 
 # Several devices; and programs that run once are worth neither LLVM's passes nor the
-# newer of XLA's ways to write loops: with both, compiling takes twice the time.  Those
-# of commands, in processes of their own, are compiled as a user's are.
+# newer of XLA's ways to write loops, nor parts compiled side by side, nor the lines of
+# code that they came from: with all, compiling takes twice the time.  Those of
+# commands, in processes of their own, are compiled as a user's are.
 _FLAGS = {
     "xla_force_host_platform_device_count": "8",
     "xla_backend_optimization_level": "0",
+    "xla_cpu_parallel_codegen_split_count": "1",
 }
+os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
 _OLD_LOOPS = "xla_cpu_use_fusion_emitters"
 
 
