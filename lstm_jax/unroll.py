@@ -1,5 +1,6 @@
 """Run a cell over a sequence: lengths, direction, and how it is computed."""
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -22,6 +23,7 @@ from lstm_jax.kernels import (
     run_in_chunks,
 )
 from lstm_jax.kernels.scan import keep
+from lstm_jax.spread import leave_to_xla, vary_alike
 
 
 def unroll(
@@ -89,20 +91,28 @@ def unroll(
         carry = _initial_carry(cell, params, xs)
     else:
         _check_carry(cell, xs, carry)
-    mask = None if lengths is None else time_mask(lengths, xs.shape[0])
     if implementation == "auto":
         implementation = _choose(cell, params, xs)
-    h_mask = None if h_mask is None else jax.lax.stop_gradient(h_mask)
-    steps = choose_unroll() if unroll is None else unroll
-    how = {"h_mask": h_mask, "reverse": reverse, "unroll": steps}
+    how = {"reverse": reverse, "unroll": choose_unroll() if unroll is None else unroll}
+    kernel = partial(KERNELS[implementation], cell, **how)
 
-    def run(carry: Carry, inputs: tuple[Array, Array | None]) -> tuple[Carry, Array]:
-        """The kernel, over all steps or some."""
-        return KERNELS[implementation](cell, params, carry, *inputs, **how)
+    def run(carry: Carry, xs: Array, params: Params, lengths: Any, h_mask: Any) -> Any:
+        """The kernel, over all steps at once or some."""
+        mask = None if lengths is None else time_mask(lengths, xs.shape[0])
+        h_mask = None if h_mask is None else jax.lax.stop_gradient(h_mask)
 
-    if chunk_size is None:
-        return run(carry, (xs, mask))
-    return run_in_chunks(run, carry, (xs, mask), chunk_size=chunk_size, reverse=reverse)
+        def walk(carry: Carry, inputs: tuple[Array, Array | None]) -> Any:
+            """Over these steps."""
+            return kernel(params, carry, *inputs, h_mask=h_mask)
+
+        if chunk_size is None:
+            return walk(carry, (xs, mask))
+        return run_in_chunks(
+            walk, carry, (xs, mask), chunk_size=chunk_size, reverse=reverse
+        )
+
+    given = vary_alike((carry, xs, params, lengths, h_mask))
+    return leave_to_xla(run, len(_batch_shape(xs)), *given)
 
 
 def trace(
@@ -138,6 +148,9 @@ def trace(
       (['i', 'f', 'g', 'o', 'c', 'h'], (7, 2, 4))
     """
     _check(cell, xs, lengths, None)
+    carry, params, xs, lengths = vary_alike(
+        (_initial_carry(cell, params, xs), params, xs, lengths)
+    )
     mask = None if lengths is None else time_mask(lengths, xs.shape[0])
     # What stands in the padding reaches no gradient.
     xs = xs if mask is None else keep(mask, xs, 0)
@@ -156,7 +169,6 @@ def trace(
         held = jax.tree.map(lambda a, b: keep(real, a, b), new, carry)
         return held, jax.tree.map(lambda a: keep(real, a, 0), seen)
 
-    carry = _initial_carry(cell, params, xs)
     _, (gates, carries) = jax.lax.scan(step, carry, (xs, mask), reverse=reverse)
     return {**gates._asdict(), **carries._asdict()}
 
@@ -180,11 +192,7 @@ def _choose(cell: Cell, params: Params, xs: Array) -> str:
 
 
 def _initial_carry(cell: Cell, params: Params, xs: Array) -> Carry:
-    carry = cell.initial_carry(_batch_shape(xs), _carry_dtype(params))
-    # Made from xs, so that under shard_map it varies over the devices as xs does.
-    return jax.tree.map(
-        lambda a: a + jnp.zeros_like(xs, shape=a.shape, dtype=a.dtype), carry
-    )
+    return cell.initial_carry(_batch_shape(xs), _carry_dtype(params))
 
 
 def _carry_dtype(params: Params) -> jnp.dtype:

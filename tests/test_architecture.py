@@ -12,7 +12,7 @@ PROGRAMS = [ROOT / "train.py", *sorted((ROOT / "configs").glob("*.py"))]
 
 # Parts of the package, and what each may import of the others.
 BASE = {"arrays", "cache", "checks", "drafts", "errors", "paths", "version"}
-CORE = {"cells", "kernels", "unroll", "layers", "min_lstm"}
+CORE = {"cells", "kernels", "spread", "unroll", "layers", "min_lstm"}
 MODELS = BASE | CORE | {"models", "data"}
 TRAINING = MODELS | {"measures", "one_behind", "training"}
 ASK = BASE | {"data", "measures", "one_behind", "loaded"}
@@ -29,7 +29,8 @@ MAY_IMPORT = {
     "host": set(),
     "cells": {"cells"},
     "kernels": {"kernels", "cells"},
-    "unroll": {"kernels", "cells"},
+    "spread": set(),
+    "unroll": {"kernels", "cells", "spread"},
     "layers": {"unroll", "cells"},
     "min_lstm": {"layers", "unroll", "kernels", "cells"},
     "linen": CORE,

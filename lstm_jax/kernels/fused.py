@@ -213,11 +213,7 @@ def hoist(
       h_mask: see ``fused``.
     """
     vs = project_all(loop.cell, params, xs, carry.h.dtype)
-    # Under shard_map weights are the same everywhere and vs are not; what the
-    # handwritten gradient returns for them has to be added up over the devices.
-    vary = jnp.zeros_like(vs, shape=())
     weights = Weights(params["w_hh"], _others(params), h_mask)
-    weights = jax.tree.map(lambda w: w + vary.astype(w.dtype), weights)
     return walk(loop, weights, carry, vs, mask)
 
 
@@ -229,9 +225,7 @@ def project_all(cell: Cell, params: Params, xs: Array, dtype: DTypeLike) -> Arra
     """What the inputs of all steps add, ``[T, B, G]``."""
     if is_one_hot(xs) or cell.project is not multiply_input:
         return cell.project(params, xs, dtype)
-    # As in hoist: the gradient of the weights is added up over the devices.
-    vary = jnp.zeros_like(xs, shape=()).astype(params["w_ih"].dtype)
-    return multiply(dtype, xs, params["w_ih"] + vary)
+    return multiply(dtype, xs, params["w_ih"])
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))

@@ -176,7 +176,7 @@ def break_runs(kills, in_a_row, seed, folder, start, whole, measured):
 
 
 def test_killed_runs_end_as_one_that_was_not(start, whole, measured, tmp_path):
-    assert len(break_runs(3, [3], 0, tmp_path, start, whole, measured)) == 3
+    assert len(break_runs(2, [2], 0, tmp_path, start, whole, measured)) == 2
 
 
 @pytest.mark.slow

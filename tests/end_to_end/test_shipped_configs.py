@@ -60,7 +60,7 @@ def test_a_small_model_learns_from_the_real_reviews(tmp_path):
         "data.vocab_size": 5000,
         "data.max_length": 64,
         "data.ngram_order": 1,
-        "data.num_buckets": 2,
+        "data.num_buckets": 1,
         "model.hidden_size": 8,
         "train.epochs": 1,
         "train.batch_size": 128,

@@ -14,7 +14,7 @@ def rates(schedule, num_steps, **settings):
     """The rate of each step, and the one after the last."""
     config = OptimConfig(schedule=schedule, learning_rate=PEAK, **settings)
     rate = make_schedule(config, num_steps)
-    return np.array([float(rate(step)) for step in range(num_steps + 1)])
+    return np.asarray(jax.jit(jax.vmap(rate))(jnp.arange(num_steps + 1)))
 
 
 def test_a_constant_schedule_stays_at_the_peak():
