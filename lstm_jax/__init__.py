@@ -35,6 +35,7 @@ from lstm_jax.min_lstm import min_lstm as min_lstm
 from lstm_jax.min_lstm import min_lstm_cell as min_lstm_cell
 from lstm_jax.min_lstm import min_lstm_unroll as min_lstm_unroll
 from lstm_jax.unroll import time_mask as time_mask
+from lstm_jax.unroll import trace as trace
 from lstm_jax.unroll import unroll as unroll
 from lstm_jax.version import __version__ as __version__
 

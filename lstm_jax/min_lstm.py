@@ -24,7 +24,7 @@ from lstm_jax.cells.base import (
 )
 from lstm_jax.kernels.scan import keep
 from lstm_jax.layers import Layer
-from lstm_jax.unroll import time_mask
+from lstm_jax.unroll import check_width, time_mask
 
 
 class MinLSTMCarry(NamedTuple):
@@ -98,7 +98,8 @@ def min_lstm_unroll(
       >>> ys.shape, bool((ys[2:, 1] == 0).all())
       ((7, 2, 4), True)
     """
-    mask = None if lengths is None else time_mask(lengths, _check(xs, lengths))
+    _check(params, xs, carry, lengths)
+    mask = None if lengths is None else time_mask(lengths, xs.shape[0])
     xs = xs if mask is None else keep(mask, xs, 0)
     start = jnp.zeros((), _carry_dtype(params)) if carry is None else carry.h
     f, new = _weigh(params, xs, start.dtype)
@@ -189,12 +190,21 @@ def _carry_dtype(params: Params) -> jnp.dtype:
     return jnp.promote_types(params["b"].dtype, jnp.float32)
 
 
-def _check(xs: Array, lengths: Array) -> int:
-    """The number of steps, if the lengths fit."""
+def _check(
+    params: Params, xs: Array, carry: MinLSTMCarry | None, lengths: Array | None
+) -> None:
+    check_width(params, xs)
     batch_shape = xs.shape[1:] if is_one_hot(xs) else xs.shape[1:-1]
+    if xs.shape[:1] in ((), (0,)):
+        raise ValueError(f"xs: expected a step at least, got shape {xs.shape}")
+    if carry is not None:
+        expected = (*batch_shape, params["w_ih"].shape[-1] // 3)
+        if carry.h.shape != expected:
+            raise ValueError(f"carry: expected h {expected}, got {carry.h.shape}")
+    if lengths is None:
+        return
     if lengths.shape != batch_shape or not jnp.issubdtype(lengths.dtype, jnp.integer):
         raise ValueError(
             f"lengths: expected integers of the batch shape of xs, {batch_shape}, got "
             f"{lengths.dtype} {lengths.shape}"
         )
-    return xs.shape[0]

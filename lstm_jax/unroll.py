@@ -86,6 +86,7 @@ def unroll(
       ((7, 2, 4), True)
     """
     _check(cell, xs, lengths, h_mask)
+    _check_params(cell, params, xs)
     _check_loop(unroll, chunk_size, implementation)
     if carry is None:
         carry = _initial_carry(cell, params, xs)
@@ -148,6 +149,7 @@ def trace(
       (['i', 'f', 'g', 'o', 'c', 'h'], (7, 2, 4))
     """
     _check(cell, xs, lengths, None)
+    _check_params(cell, params, xs)
     carry, params, xs, lengths = vary_alike(
         (_initial_carry(cell, params, xs), params, xs, lengths)
     )
@@ -226,6 +228,35 @@ def _check_carry(cell: Cell, xs: Array, carry: Carry) -> None:
     # A tuple equals a named one of the same shapes; the cell asks it for names.
     if wanted != got or jax.tree.structure(expected) != jax.tree.structure(carry):
         raise ValueError(f"carry: expected the shapes {wanted}, got {got}")
+
+
+def _check_params(cell: Cell, params: Params, xs: Array) -> None:
+    rows = params["w_hh"].shape[0]
+    if rows != cell.output_size:
+        raise ValueError(
+            f"params: expected w_hh of {cell.output_size} rows, as wide as the "
+            f"cell's h, got {rows}"
+        )
+    if "w_ih" in params:
+        check_width(params, xs)
+
+
+def check_width(params: Params, xs: Array) -> None:
+    """Check that ``w_ih`` has a row for each feature of ``xs``.
+
+    Raises:
+      ValueError: it has more or fewer.
+
+    Example:
+      >>> check_width({"w_ih": jnp.ones((3, 8))}, jnp.ones((7, 2, 4)))
+      Traceback (most recent call last):
+      ValueError: xs: expected 3 features, the rows of w_ih, got shape (7, 2, 4)
+    """
+    rows = params["w_ih"].shape[0]
+    if not is_one_hot(xs) and xs.shape[-1] != rows:
+        raise ValueError(
+            f"xs: expected {rows} features, the rows of w_ih, got shape {xs.shape}"
+        )
 
 
 def _check(cell: Cell, xs: Array, lengths: Array | None, h_mask: Array | None) -> None:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import pytest
 from cases import make_cell, make_problem, over_cells
 
-from lstm_jax import CELLS, bidirectional, one_way, stack, unroll
+from lstm_jax import CELLS, bidirectional, one_way, stack, trace, unroll
 from lstm_jax.kernels import IMPLEMENTATIONS
 
 
@@ -121,6 +121,23 @@ def test_a_carry_that_is_not_the_cells(cell, change):
     wanted = re.escape(f"{jax.tree.map(jnp.shape, carry)}")
     with pytest.raises(ValueError, match=f"^carry: expected the shapes {wanted}, got "):
         unroll(make_cell(cell), params, xs, carry=CARRIES[change](carry))
+
+
+@over_cells
+def test_inputs_and_parameters_that_are_not_the_cells(cell):
+    params, _, xs, _ = make_problem(cell)
+    made, larger = make_cell(cell), make_cell(cell, 6)
+    wide = jnp.concatenate([xs, xs], axis=-1)
+    features = "xs: expected 3 features, the rows of w_ih, got shape "
+    rows = (
+        f"params: expected w_hh of {larger.output_size} rows, as wide as the cell's h, "
+        f"got {made.output_size}"
+    )
+    for run in (unroll, trace):
+        with refuses(f"{features}{wide.shape}"):
+            run(made, params, wide)
+        with refuses(rows):
+            run(larger, params, xs)
 
 
 @over_cells

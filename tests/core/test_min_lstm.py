@@ -154,3 +154,10 @@ def test_mistakes():
         min_lstm(0)
     with pytest.raises(ValueError, match="^lengths: expected integers of the batch"):
         min_lstm_unroll(params, xs, lengths=LENGTHS[:2])
+    with pytest.raises(ValueError, match="^xs: expected . features, the rows of w_ih"):
+        min_lstm_unroll(params, xs[..., 1:])
+    with pytest.raises(ValueError, match="^xs: expected a step at least, got shape "):
+        min_lstm_unroll(params, xs[:0])
+    carry = MinLSTMCarry(jnp.ones((xs.shape[1] + 1, HIDDEN)))
+    with pytest.raises(ValueError, match="^carry: expected h "):
+        min_lstm_unroll(params, xs, carry=carry)

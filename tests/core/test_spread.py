@@ -9,8 +9,7 @@ import pytest
 from cases import make_cell, random_like
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from lstm_jax import bidirectional, lstm, one_way, stack, unroll
-from lstm_jax.unroll import trace
+from lstm_jax import bidirectional, lstm, one_way, stack, trace, unroll
 
 STEPS, ROWS, WIDTH, HIDDEN = 5, 8, 3, 4
 INPUTS = ("params", "xs", "carry", "lengths", "h_mask")

@@ -10,8 +10,7 @@ from cases import (
     over_cells,
 )
 
-from lstm_jax import gru, gru_cell, lstm, lstm_cell, rnn, rnn_cell, unroll
-from lstm_jax.unroll import trace
+from lstm_jax import gru, gru_cell, lstm, lstm_cell, rnn, rnn_cell, trace, unroll
 
 BY_HAND = {"lstm": lstm_cell, "gru": gru_cell, "rnn": rnn_cell}
 MADE = {"lstm": lstm, "gru": gru, "rnn": rnn}

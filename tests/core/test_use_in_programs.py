@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from jax import export
 
-from lstm_jax import bidirectional, lstm, one_way, stack, unroll
+from lstm_jax import bidirectional, lstm, one_way, stack, trace, unroll
 from lstm_jax.cells import CELLS
 from lstm_jax.layers import dropout
-from lstm_jax.unroll import trace
 
 XS = np.random.default_rng(0).normal(size=(5, 2, 3)).astype(np.float32)
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from outcomes import assert_same_bits
 
+from lstm_jax import trace
 from lstm_jax.cells import CELLS
 from lstm_jax.data import datasets
 from lstm_jax.errors import UserError
@@ -25,7 +26,6 @@ from lstm_jax.training.loop import train_and_evaluate
 from lstm_jax.training.pretrained import NOTHING, check_held_out, read_pretrained
 from lstm_jax.training.run import set_up
 from lstm_jax.training.workdir import Workdir, read_json, write_json
-from lstm_jax.unroll import trace
 
 SHARED = {"model.bidirectional": False, "model.hidden_size": 5}
 LANGUAGE_MODEL = {
