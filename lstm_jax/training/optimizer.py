@@ -80,7 +80,8 @@ def _base_optimizer(
         case "adamw":
             return optax.adamw(schedule, weight_decay=config.weight_decay)
         case "rmsprop":
-            return optax.rmsprop(schedule, momentum=momentum)
+            # Keras's epsilon, under the root as there; optax has a tenth of it.
+            return optax.rmsprop(schedule, eps=1e-7, momentum=momentum)
         case "sgd":
             return optax.sgd(schedule, momentum=momentum)
     raise ValueError(f"optimizer: got {config.optimizer!r}")

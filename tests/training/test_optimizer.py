@@ -102,6 +102,20 @@ def test_the_other_optimizers_leave_the_weights_without_a_gradient(optimizer):
         np.testing.assert_array_equal(leaf, np.zeros_like(leaf))
 
 
+def test_rmsprop_is_that_of_keras():
+    """Its epsilon weighs where gradients are small: of unusual words."""
+    config = OptimConfig(optimizer="rmsprop", schedule="constant", clip_norm=0.0)
+    optimizer = make_optimizer(config, make_schedule(config, 10))
+    params = {"w": jnp.zeros(5)}
+    state, mean_square = optimizer.init(params), np.zeros(5)
+    for n in range(3):
+        gradient = np.array([1e-5, 3e-4, 1e-3, 0.1, 2.0]) * (n + 1)
+        updates, state = optimizer.update({"w": jnp.asarray(gradient)}, state, params)
+        mean_square = 0.9 * mean_square + 0.1 * gradient**2
+        expected = -config.learning_rate * gradient / np.sqrt(mean_square + 1e-7)
+        np.testing.assert_allclose(updates["w"], expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_frozen_parameters_stay_and_the_others_move_as_if_alone(optimizer):
     config = OptimConfig(optimizer=optimizer, clip_norm=0.5, schedule="constant")
