@@ -5,7 +5,7 @@
 Its settings: 10,000 words, embedding 32, LSTM 32, the last output, one logit; RMSprop,
 batches of 128, 10 epochs, a fifth of the train reviews held out.  It publishes a test
 loss of 0.3975 and an accuracy of 86.74 %, of the last epoch; here the epoch with the
-best validation accuracy is tested: 87.45 % (mean of three seeds).
+best validation accuracy is tested: 87.71 % (mean of three seeds).
 """
 
 from ml_collections import ConfigDict
