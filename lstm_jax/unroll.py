@@ -94,26 +94,46 @@ def unroll(
         _check_carry(cell, xs, carry)
     if implementation == "auto":
         implementation = _choose(cell, params, xs)
-    how = {"reverse": reverse, "unroll": choose_unroll() if unroll is None else unroll}
-    kernel = partial(KERNELS[implementation], cell, **how)
-
-    def run(carry: Carry, xs: Array, params: Params, lengths: Any, h_mask: Any) -> Any:
-        """The kernel, over all steps at once or some."""
-        mask = None if lengths is None else time_mask(lengths, xs.shape[0])
-        h_mask = None if h_mask is None else jax.lax.stop_gradient(h_mask)
-
-        def walk(carry: Carry, inputs: tuple[Array, Array | None]) -> Any:
-            """Over these steps."""
-            return kernel(params, carry, *inputs, h_mask=h_mask)
-
-        if chunk_size is None:
-            return walk(carry, (xs, mask))
-        return run_in_chunks(
-            walk, carry, (xs, mask), chunk_size=chunk_size, reverse=reverse
-        )
-
+    how = {"implementation": implementation, "reverse": reverse}
+    how["unroll"] = choose_unroll() if unroll is None else unroll
+    run = partial(_run, cell, chunk_size=chunk_size, **how)
     given = vary_alike((carry, xs, params, lengths, h_mask))
     return leave_to_xla(run, len(_batch_shape(xs)), *given)
+
+
+# Where no jit is around it: compiled at the first call, not at each.
+@partial(
+    jax.jit,
+    static_argnums=0,
+    static_argnames=("chunk_size", "implementation", "reverse", "unroll"),
+)
+def _run(
+    cell: Cell,
+    carry: Carry,
+    xs: Array,
+    params: Params,
+    lengths: Array | None,
+    h_mask: Array | None,
+    *,
+    chunk_size: int | None,
+    implementation: str,
+    reverse: bool,
+    unroll: int,
+) -> tuple[Carry, Array]:
+    """The kernel, over all steps at once or some."""
+    mask = None if lengths is None else time_mask(lengths, xs.shape[0])
+    h_mask = None if h_mask is None else jax.lax.stop_gradient(h_mask)
+    how = {"h_mask": h_mask, "reverse": reverse, "unroll": unroll}
+
+    def walk(carry: Carry, inputs: tuple[Array, Array | None]) -> tuple[Carry, Array]:
+        """Over these steps."""
+        return KERNELS[implementation](cell, params, carry, *inputs, **how)
+
+    if chunk_size is None:
+        return walk(carry, (xs, mask))
+    return run_in_chunks(
+        walk, carry, (xs, mask), chunk_size=chunk_size, reverse=reverse
+    )
 
 
 def trace(
@@ -237,7 +257,7 @@ def _check_params(cell: Cell, params: Params, xs: Array) -> None:
             f"params: expected w_hh of {cell.output_size} rows, as wide as the "
             f"cell's h, got {rows}"
         )
-    if "w_ih" in params:
+    if cell.noise is None:  # which may stand beside the features
         check_width(params, xs)
 
 

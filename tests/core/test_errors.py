@@ -128,13 +128,12 @@ def test_inputs_and_parameters_that_are_not_the_cells(cell):
     params, _, xs, _ = make_problem(cell)
     made, larger = make_cell(cell), make_cell(cell, 6)
     wide = jnp.concatenate([xs, xs], axis=-1)
-    features = "xs: expected 3 features, the rows of w_ih, got shape "
     rows = (
         f"params: expected w_hh of {larger.output_size} rows, as wide as the cell's h, "
         f"got {made.output_size}"
     )
     for run in (unroll, trace):
-        with refuses(f"{features}{wide.shape}"):
+        with pytest.raises(ValueError, match="^xs?: expected 3 features, .*, got "):
             run(made, params, wide)
         with refuses(rows):
             run(larger, params, xs)

@@ -96,16 +96,16 @@ def test_a_plain_scan_holds_more(name="lstm"):
 
 
 def traced_anew(function, *inputs):
-    """Its program; what was traced before, as another kernel, is not given again."""
+    """Its program, where it was traced before as another kernel."""
     return jax.make_jaxpr(lambda *inputs: function(*inputs))(*inputs).jaxpr
 
 
 def gradient(dtype, name="lstm", implementation="fused"):
     """The gradient of a run of a cell with products in ``dtype``, and its inputs."""
-    cell = CELLS[name](HIDDEN)
-    params, xs = one_step(cell)[0], random(1, *SHAPE).astype(dtype)
+    params, xs = one_step(CELLS[name](HIDDEN))[0], random(1, *SHAPE).astype(dtype)
 
     def loss(params, xs):
+        cell = CELLS[name](HIDDEN)  # another one at each trace, which is then done
         ys = unroll(cell, params, xs, implementation=implementation)[1]
         return (ys.astype(jnp.float32) ** 2).sum()
 
@@ -189,11 +189,11 @@ def test_loops_write_no_bfloat16(dtype="bfloat16"):
 
 def ragged(name, reverse):
     """A run over sequences of three lengths, and a loss on all that it gives."""
-    cell = CELLS[name](HIDDEN)
-    carry = one_step(cell)[1]
+    carry = one_step(CELLS[name](HIDDEN))[1]
     how = {"reverse": reverse, "lengths": jnp.array([7, 0, 4]), "carry": carry}
 
     def run(params, xs):
+        cell = CELLS[name](HIDDEN)  # another one at each trace, which is then done
         return unroll(cell, params, xs, implementation="fused", **how)
 
     def loss(params, xs):
@@ -319,6 +319,7 @@ def test_products_that_stay_in_the_loop_are_those_outside(name, how, monkeypatch
     kernel = importlib.import_module("lstm_jax.kernels.fused")
 
     def run(params, xs, h_mask=None, chunk_size=None):
+        cell = CELLS[name](HIDDEN)  # another one at each trace, which is then done
         if h_mask is None:
             kernel_or_chunks = partial(unroll, implementation="fused")
             return kernel_or_chunks(cell, params, xs, chunk_size=chunk_size)[1]

@@ -88,3 +88,25 @@ def test_axes_of_dropout_from_the_end_and_beyond():
     for axis in (3, -4):
         with pytest.raises(ValueError, match=r"along: expected axes of \(6, 2, 3\)"):
             dropout(key, x, 0.5, along=(axis,))
+
+
+@pytest.mark.parametrize("implementation", ["scan", "fused"])
+def test_outside_of_jit_a_run_and_its_gradient_are_compiled_once(
+    implementation, caplog
+):
+    cell = lstm(4)
+    params = cell.init(jax.random.key(0), 3)
+
+    def loss(params, xs):
+        ys = unroll(cell, params, xs, implementation=implementation)[1]
+        return (ys**2).sum()
+
+    def run(xs):
+        return loss(params, xs), jax.grad(loss)(params, xs)
+
+    first = run(jnp.asarray(XS))
+    with jax.log_compiles():
+        again = run(jnp.asarray(XS))
+    assert "Compiling" not in caplog.text
+    for a, b in zip(jax.tree.leaves(again), jax.tree.leaves(first), strict=True):
+        np.testing.assert_array_equal(a, b)
