@@ -31,7 +31,8 @@ What ``step``, made of them, promises:
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import lru_cache, wraps
+from typing import Any, NamedTuple, ParamSpec
 
 import jax
 import jax.numpy as jnp
@@ -41,6 +42,7 @@ from jax.typing import DTypeLike
 
 Params = dict[str, Array]
 Carry = Any  # a NamedTuple of arrays, one type a cell
+P = ParamSpec("P")
 
 
 class Adjoint(NamedTuple):
@@ -129,6 +131,33 @@ class Cell(NamedTuple):
         u = project(h.astype(dtype), params["w_hh"], v.dtype)
         carry = self.update(params, carry, self.gates(params, carry, v, u))
         return carry, carry.h.astype(dtype)
+
+
+def made_once(factory: Callable[P, Cell]) -> Callable[P, Cell]:
+    """Let a function give the same cell for the same arguments.
+
+    To ``jit`` a cell made anew is another one, to be compiled again.
+
+    Args:
+      factory: makes a cell.
+
+    Example:
+      >>> from lstm_jax import lstm
+      >>> lstm(4) is lstm(4)
+      True
+    """
+    remembered = lru_cache(maxsize=1024, typed=True)(factory)
+
+    @wraps(factory)
+    def make(*args: P.args, **kwargs: P.kwargs) -> Cell:
+        """The cell of these arguments."""
+        try:
+            hash((args, *kwargs.values()))
+        except TypeError:  # an array, say
+            return factory(*args, **kwargs)
+        return remembered(*args, **kwargs)
+
+    return make
 
 
 def init_gates(

@@ -14,11 +14,13 @@ from lstm_jax.cells.base import (
     add_bias,
     check_size,
     init_gates,
+    made_once,
     multiply_input,
 )
 from lstm_jax.cells.lstm import LSTMCarry, LSTMGates, lstm, lstm_update
 
 
+@made_once
 def coupled_lstm(
     hidden_size: int,
     *,

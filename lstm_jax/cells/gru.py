@@ -17,6 +17,7 @@ from lstm_jax.cells.base import (
     bias_gradient,
     check_size,
     init_gates,
+    made_once,
     multiply_input,
     product_dtype,
     project,
@@ -131,6 +132,7 @@ def gru_others(params: Params, kept: GRUKept, d_carry: GRUCarry, d_v: Array) -> 
     return bias_gradient(params, kept, d_carry, d_v) | {"b_hn": b_hn["b"]}
 
 
+@made_once
 def gru(
     hidden_size: int,
     *,

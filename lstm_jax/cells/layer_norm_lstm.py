@@ -7,12 +7,13 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from lstm_jax.cells.base import Cell, Params, add_bias, multiply_input, scale
+from lstm_jax.cells.base import Cell, Params, add_bias, made_once, multiply_input, scale
 from lstm_jax.cells.lstm import LSTMCarry, LSTMGates, lstm, lstm_gates
 
 EPSILON = 1e-5  # added to the variance
 
 
+@made_once
 def layer_norm_lstm(hidden_size: int, **settings: Any) -> Cell:
     """The LSTM whose products and cell state are normalised.
 

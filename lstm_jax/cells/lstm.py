@@ -18,6 +18,7 @@ from lstm_jax.cells.base import (
     bias_gradient,
     check_size,
     init_gates,
+    made_once,
     multiply_input,
     product_dtype,
     project,
@@ -135,6 +136,7 @@ def lstm_back(
     return LSTMCarry(c=d_c * kept.f, h=jnp.zeros_like(d_h)), d_v, None
 
 
+@made_once
 def lstm(
     hidden_size: int,
     *,

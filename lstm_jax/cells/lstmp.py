@@ -14,6 +14,7 @@ from lstm_jax.cells.base import (
     check_size,
     draw,
     init_gates,
+    made_once,
     multiply_input,
     project,
 )
@@ -25,6 +26,7 @@ from lstm_jax.cells.lstm import (
 )
 
 
+@made_once
 def lstmp(
     hidden_size: int,
     projection_size: int | None = None,

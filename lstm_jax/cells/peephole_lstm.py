@@ -8,10 +8,11 @@ from jax import Array
 from jax.nn.initializers import Initializer, normal
 from jax.typing import DTypeLike
 
-from lstm_jax.cells.base import Cell, Params, add_bias, draw, scale
+from lstm_jax.cells.base import Cell, Params, add_bias, draw, made_once, scale
 from lstm_jax.cells.lstm import LSTMCarry, LSTMGates, lstm
 
 
+@made_once
 def peephole_lstm(
     hidden_size: int,
     *,

@@ -16,6 +16,7 @@ from lstm_jax.cells.base import (
     bias_gradient,
     check_size,
     draw,
+    made_once,
     multiply_input,
     product_dtype,
     project,
@@ -88,6 +89,7 @@ def rnn_back(
     return RNNCarry(jnp.zeros_like(d_carry.h)), d_carry.h * factors, None
 
 
+@made_once
 def rnn(
     hidden_size: int,
     *,

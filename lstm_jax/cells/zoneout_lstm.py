@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from lstm_jax.cells.base import Cell, Params, is_one_hot, multiply_input
+from lstm_jax.cells.base import Cell, Params, is_one_hot, made_once, multiply_input
 from lstm_jax.cells.lstm import (
     LSTMCarry,
     LSTMGates,
@@ -28,6 +28,7 @@ class ZoneoutGates(NamedTuple):
     hold_h: Array
 
 
+@made_once
 def zoneout_lstm(
     hidden_size: int, *, c_rate: float = 0.5, h_rate: float = 0.05, **settings: Any
 ) -> Cell:

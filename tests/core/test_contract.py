@@ -495,3 +495,9 @@ def test_runs_inside_a_users_own_scan(cell, implementation):
     carry, ys = jax.jit(partial(jax.lax.scan, body))(problem.carry, chunks)
     whole = Problem(problem.params, problem.carry, chunks.reshape(6, 4, 3), None)
     assert_close((carry, ys.reshape(6, 4, -1)), run(whole, cell, implementation))
+
+
+@over_cells
+def test_the_same_arguments_give_the_same_cell(cell):
+    assert CELLS[cell](4) is CELLS[cell](4)
+    assert CELLS[cell](4) is not CELLS[cell](6)

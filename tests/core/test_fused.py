@@ -95,6 +95,11 @@ def test_a_plain_scan_holds_more(name="lstm"):
     assert sum(count_products(body) for body in jaxprs.loops(program.jaxpr)) > 2
 
 
+def another(cell):
+    """The same cell, but to jit another: what was traced is traced again."""
+    return cell._replace(init=partial(cell.init))
+
+
 def traced_anew(function, *inputs):
     """Its program, where it was traced before as another kernel."""
     return jax.make_jaxpr(lambda *inputs: function(*inputs))(*inputs).jaxpr
@@ -105,7 +110,7 @@ def gradient(dtype, name="lstm", implementation="fused"):
     params, xs = one_step(CELLS[name](HIDDEN))[0], random(1, *SHAPE).astype(dtype)
 
     def loss(params, xs):
-        cell = CELLS[name](HIDDEN)  # another one at each trace, which is then done
+        cell = another(CELLS[name](HIDDEN))
         ys = unroll(cell, params, xs, implementation=implementation)[1]
         return (ys.astype(jnp.float32) ** 2).sum()
 
@@ -193,7 +198,7 @@ def ragged(name, reverse):
     how = {"reverse": reverse, "lengths": jnp.array([7, 0, 4]), "carry": carry}
 
     def run(params, xs):
-        cell = CELLS[name](HIDDEN)  # another one at each trace, which is then done
+        cell = another(CELLS[name](HIDDEN))
         return unroll(cell, params, xs, implementation="fused", **how)
 
     def loss(params, xs):
@@ -319,7 +324,7 @@ def test_products_that_stay_in_the_loop_are_those_outside(name, how, monkeypatch
     kernel = importlib.import_module("lstm_jax.kernels.fused")
 
     def run(params, xs, h_mask=None, chunk_size=None):
-        cell = CELLS[name](HIDDEN)  # another one at each trace, which is then done
+        cell = another(CELLS[name](HIDDEN))
         if h_mask is None:
             kernel_or_chunks = partial(unroll, implementation="fused")
             return kernel_or_chunks(cell, params, xs, chunk_size=chunk_size)[1]
