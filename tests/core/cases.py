@@ -100,6 +100,13 @@ def run(problem, cell, implementation="scan", reverse=False, unroll_by=1):
     )
 
 
+def make_mesh(axis_type):
+    """Of eight simulated devices."""
+    if len(jax.devices("cpu")) < 8:
+        pytest.skip("needs 8 simulated CPU devices")
+    return jax.make_mesh((8,), ("data",), axis_types=(axis_type,))
+
+
 def probe(outputs):
     """A number that every entry of the outputs moves by an amount of its own."""
     total = 0.0

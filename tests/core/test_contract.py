@@ -16,6 +16,7 @@ from cases import (
     both_ways,
     enable_x64,
     make_cell,
+    make_mesh,
     make_problem,
     over_all_runs,
     over_cells,
@@ -27,7 +28,7 @@ from cases import (
     run,
     run_with_grads,
 )
-from jax.sharding import PartitionSpec
+from jax.sharding import AxisType, PartitionSpec
 from jax.test_util import check_grads
 
 from lstm_jax import (
@@ -276,11 +277,7 @@ def test_remat_changes_nothing(cell, implementation):
 
 @pytest.fixture
 def mesh():
-    """Of eight simulated devices."""
-    devices = jax.devices("cpu")
-    if len(devices) < 8:
-        pytest.skip("needs 8 simulated CPU devices")
-    return jax.sharding.Mesh(np.array(devices[:8]), ("data",))
+    return make_mesh(AxisType.Auto)
 
 
 def tells_what_varies(implementation):

@@ -2,11 +2,12 @@
 
 from functools import partial
 
+import cases
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import make_cell, random_like
+from cases import make_cell, make_mesh, random_like
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from lstm_jax import bidirectional, lstm, one_way, stack, trace, unroll
@@ -14,18 +15,7 @@ from lstm_jax import bidirectional, lstm, one_way, stack, trace, unroll
 STEPS, ROWS, WIDTH, HIDDEN = 5, 8, 3, 4
 INPUTS = ("params", "xs", "carry", "lengths", "h_mask")
 EVERY, DATA = PartitionSpec(), PartitionSpec("data")
-
-
-def make_mesh(axis_type):
-    if len(jax.devices("cpu")) < 8:
-        pytest.skip("needs 8 simulated CPU devices")
-    return jax.make_mesh((8,), ("data",), axis_types=(axis_type,))
-
-
-def assert_close(got, expected, tolerance=2e-5):
-    assert jax.tree.structure(got) == jax.tree.structure(expected)
-    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+assert_close = partial(cases.assert_close, tolerance=2e-5)
 
 
 def measure(outputs):
