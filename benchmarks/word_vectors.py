@@ -4,8 +4,8 @@
 
 Skip-gram vectors (gensim, the ``[bench]`` extra) of the train reviews of a config and
 of the unsupervised reviews: for ``configs/torch_bilstm_glove.py`` where GloVe's own
-file is not at hand.  Validation and test reviews are not read.  Two threads race, so
-no two runs give quite the same numbers.
+file is not at hand.  Validation and test reviews are not read, nor copies of them among
+the unsupervised ones.  Two threads race, so no two runs give quite the same numbers.
 """
 
 # The extra that holds these libraries is not needed to check types elsewhere.
@@ -23,9 +23,7 @@ from gensim.models import Word2Vec
 from ml_collections import config_flags
 from published_flags import ROOT, read_config, report_mistakes
 
-from lstm_jax.data import prepared
 from lstm_jax.data.config import DataConfig
-from lstm_jax.data.imdb import ImdbReviews
 from lstm_jax.data.sources import load_corpus
 from lstm_jax.data.splits import split_validation
 from lstm_jax.data.tokenizer import train_tokenizer
@@ -50,7 +48,7 @@ def main(argv: list[str]) -> None:
             f"data.source: expected imdb_reviews, got {config.data.source!r}"
         )
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    texts = train_texts(config.data) + unsupervised_texts(config.data)
+    texts = read_texts(config.data)
     model = Word2Vec(
         cut_words(texts, config.data.tokens),
         vector_size=_SIZE.value or config.model.embedding_size,
@@ -63,19 +61,14 @@ def main(argv: list[str]) -> None:
     print(f"{len(model.wv)} words of {len(texts)} reviews in {_OUTPUT.value}")
 
 
-def train_texts(config: DataConfig) -> list[str]:
-    """The reviews that the config trains on, without those it validates on."""
-    train = load_corpus(config).train
-    rows, _ = split_validation(train, config.validation_fraction)
-    return [train.texts[i] for i in rows]
+def read_texts(config: DataConfig) -> list[str]:
+    """The reviews that the config trains on, then those without a label.
 
-
-def unsupervised_texts(config: DataConfig) -> list[str]:
-    """The reviews without a label, of a set that ``load_corpus`` has prepared."""
-    data_dir = config.data_dir or prepared.default_data_dir()
-    root = Path(data_dir).expanduser().absolute()
-    builder = prepared.load_or_prepare(ImdbReviews, root)
-    return prepared.read_split(builder, "unsupervised").texts
+    Of the latter, copies of any labelled review are left out.
+    """
+    corpus = load_corpus(config, unlabelled=True)
+    rows, _ = split_validation(corpus.train, config.validation_fraction)
+    return [*(corpus.train.texts[i] for i in rows), *corpus.unlabelled]
 
 
 def cut_words(texts: list[str], tokens: str) -> list[list[str]]:

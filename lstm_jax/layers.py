@@ -14,6 +14,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from lstm_jax.cells.base import Carry, Cell, is_one_hot
+from lstm_jax.spread import spread_like
 from lstm_jax.unroll import unroll as run_unroll
 
 
@@ -255,6 +256,7 @@ def dropout(key: Array, x: Array, rate: float, *, along: tuple[int, ...] = ()) -
     shared = {axis % x.ndim for axis in along}
     shape = [1 if axis in shared else size for axis, size in enumerate(x.shape)]
     kept = jax.random.bernoulli(key, 1 - rate, shape)
+    kept = spread_like(kept, x, whole=shared)
     return jnp.where(kept, x / (1 - rate), jnp.zeros_like(x))
 
 

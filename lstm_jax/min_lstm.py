@@ -18,13 +18,14 @@ from lstm_jax.cells.base import (
     add_bias,
     check_size,
     init_gates,
-    is_one_hot,
     product_dtype,
     project,
 )
 from lstm_jax.kernels.scan import keep
 from lstm_jax.layers import Layer
-from lstm_jax.unroll import check_width, time_mask
+from lstm_jax.shapes import batch_shape, check_lengths, check_width
+from lstm_jax.spread import leave_to_xla
+from lstm_jax.unroll import time_mask
 
 
 class MinLSTMCarry(NamedTuple):
@@ -99,6 +100,19 @@ def min_lstm_unroll(
       ((7, 2, 4), True)
     """
     _check(params, xs, carry, lengths)
+    run = partial(_run, reverse=reverse)
+    return leave_to_xla(run, len(batch_shape(xs)), carry, xs, params, lengths)
+
+
+def _run(
+    carry: MinLSTMCarry | None,
+    xs: Array,
+    params: Params,
+    lengths: Array | None,
+    *,
+    reverse: bool,
+) -> tuple[MinLSTMCarry, Array]:
+    """All steps at once."""
     mask = None if lengths is None else time_mask(lengths, xs.shape[0])
     xs = xs if mask is None else keep(mask, xs, 0)
     start = jnp.zeros((), _carry_dtype(params)) if carry is None else carry.h
@@ -194,17 +208,10 @@ def _check(
     params: Params, xs: Array, carry: MinLSTMCarry | None, lengths: Array | None
 ) -> None:
     check_width(params, xs)
-    batch_shape = xs.shape[1:] if is_one_hot(xs) else xs.shape[1:-1]
     if xs.shape[:1] in ((), (0,)):
         raise ValueError(f"xs: expected a step at least, got shape {xs.shape}")
     if carry is not None:
-        expected = (*batch_shape, params["w_ih"].shape[-1] // 3)
+        expected = (*batch_shape(xs), params["w_ih"].shape[-1] // 3)
         if carry.h.shape != expected:
             raise ValueError(f"carry: expected h {expected}, got {carry.h.shape}")
-    if lengths is None:
-        return
-    if lengths.shape != batch_shape or not jnp.issubdtype(lengths.dtype, jnp.integer):
-        raise ValueError(
-            f"lengths: expected integers of the batch shape of xs, {batch_shape}, got "
-            f"{lengths.dtype} {lengths.shape}"
-        )
+    check_lengths(xs, lengths)

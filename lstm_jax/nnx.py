@@ -14,6 +14,7 @@ from jax.typing import DTypeLike
 
 from lstm_jax.cells import Cell, gru, lstm, rnn
 from lstm_jax.cells.base import Carry
+from lstm_jax.shapes import check_params
 
 MakeCell = Callable[[int], Cell]
 
@@ -62,7 +63,9 @@ class RecurrentCell(nnx.RNNCellBase):
     def __call__(self, carry: Carry, inputs: Array) -> tuple[Carry, Array]:
         """One step: inputs ``[B, D]`` to the next carry and y ``[B, H]``."""
         params = {name: getattr(self, name)[...] for name in self.names}
-        return self.cell(self.hidden_features).step(params, carry, inputs)
+        cell = self.cell(self.hidden_features)
+        check_params(cell, params, inputs)  # nnx.update takes arrays of any shape
+        return cell.step(params, carry, inputs)
 
     def initialize_carry(
         self, input_shape: tuple[int, ...], rngs: Any = None, carry_init: Any = None

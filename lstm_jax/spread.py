@@ -3,13 +3,13 @@
 JAX wants the state of a loop to have one type from its first step to its last.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.sharding import AxisType, NamedSharding, PartitionSpec, auto_axes
+from jax.sharding import AbstractMesh, AxisType, NamedSharding, PartitionSpec, auto_axes
 
 Tree = TypeVar("Tree")
 
@@ -35,28 +35,57 @@ def vary_alike(tree: Tree) -> Tree:
 
 
 def leave_to_xla(
-    run: Callable[..., tuple[Any, Array]], num_batch: int, *arguments: Any
-) -> tuple[Any, Array]:
+    run: Callable[..., tuple[Any, Any]], num_batch: int, *arguments: Any
+) -> tuple[Any, Any]:
     """Run over an explicit mesh as over one of which XLA decides what goes where.
 
     Args:
-      run: from ``carry, xs, ...`` to the last carry and ``ys [T, B, H]``.
+      run: from ``carry, xs, ...`` to the last carry and outputs, each ``[T, B, H]``.
       num_batch: the dimensions of B.
       arguments: of ``run``.
 
     Returns:
       What it returns, spread over T and B as ``xs`` is, and whole in H.
     """
-    carry, xs, *_ = arguments
-    sharding = jax.typeof(xs).sharding
-    if AxisType.Explicit not in sharding.mesh.axis_types:
+    mesh = _explicit_mesh(arguments)
+    if mesh is None:
         return run(*arguments)
-    spec = (*sharding.spec, *[None] * xs.ndim)[: 1 + num_batch]
+    xs = arguments[1]
+    spec = (*jax.typeof(xs).sharding.spec, *[None] * xs.ndim)[: 1 + num_batch]
 
     def spread(*axes: Any) -> NamedSharding:
         """Over these axes of the mesh, and whole in H."""
-        return NamedSharding(sharding.mesh, PartitionSpec(*axes, None))
+        return NamedSharding(mesh, PartitionSpec(*axes, None))
 
-    carries = jax.tree.map(lambda _: spread(*spec[1:]), carry)
-    spread_out: Any = auto_axes(run, out_sharding=(carries, spread(*spec)))
+    spread_out: Any = auto_axes(run, out_sharding=(spread(*spec[1:]), spread(*spec)))
     return spread_out(*arguments)
+
+
+def spread_like(drawn: Array, x: Array, *, whole: Iterable[int] = ()) -> Array:
+    """What was drawn for ``x``, spread over an explicit mesh as ``x`` is.
+
+    Args:
+      drawn: of as many dimensions.
+      x: that it will meet.
+      whole: axes of which every device has all.
+
+    Example:
+      >>> spread_like(jnp.ones((2, 1)), jnp.ones((2, 3)), whole=[1]).shape
+      (2, 1)
+    """
+    mesh = _explicit_mesh(x)
+    if mesh is None:
+        return drawn
+    spec = [*(*jax.typeof(x).sharding.spec, *[None] * x.ndim)[: x.ndim]]
+    for axis in whole:
+        spec[axis] = None
+    return jax.sharding.reshard(drawn, NamedSharding(mesh, PartitionSpec(*spec)))
+
+
+def _explicit_mesh(tree: Any) -> AbstractMesh | None:
+    """The mesh of which an array says how it is spread over it, if any does."""
+    for leaf in jax.tree.leaves(tree):
+        mesh = jax.typeof(leaf).sharding.mesh
+        if AxisType.Explicit in mesh.axis_types:
+            return mesh
+    return None

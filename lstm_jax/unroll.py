@@ -7,14 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from lstm_jax.cells.base import (
-    Carry,
-    Cell,
-    Params,
-    is_one_hot,
-    product_dtype,
-    project,
-)
+from lstm_jax.cells.base import Carry, Cell, Params, product_dtype, project
 from lstm_jax.kernels import (
     IMPLEMENTATIONS,
     KERNELS,
@@ -23,6 +16,7 @@ from lstm_jax.kernels import (
     run_in_chunks,
 )
 from lstm_jax.kernels.scan import keep
+from lstm_jax.shapes import batch_shape, check_carry, check_inputs, check_params
 from lstm_jax.spread import leave_to_xla, vary_alike
 
 
@@ -66,7 +60,9 @@ def unroll(
         "scan" has both modes; "cudnn" is NVIDIA's LSTM, in float32; "pallas" is one
         GPU program for all steps of a small LSTM.  The last two are not split over
         devices, but by ``shard_map``, and know no forward mode over the gradient,
-        as in ``jax.hessian``.  "auto" is what ``choose_implementation`` says.
+        as in ``jax.hessian``; nor is "pallas" exported, or differentiated twice in a
+        loop around it, as that of ``chunk_size``.  "auto" is what
+        ``choose_implementation`` says.
 
     Returns:
       The carry after the last real step, and ``ys [T, B, H]``.  At padded steps
@@ -85,20 +81,20 @@ def unroll(
       >>> ys.shape, bool((ys[2:, 1] == 0).all())
       ((7, 2, 4), True)
     """
-    _check(cell, xs, lengths, h_mask)
-    _check_params(cell, params, xs)
+    check_inputs(cell, xs, lengths, h_mask)
+    check_params(cell, params, xs)
     _check_loop(unroll, chunk_size, implementation)
     if carry is None:
         carry = _initial_carry(cell, params, xs)
     else:
-        _check_carry(cell, xs, carry)
+        check_carry(cell, xs, carry)
     if implementation == "auto":
         implementation = _choose(cell, params, xs)
     how = {"implementation": implementation, "reverse": reverse}
     how["unroll"] = choose_unroll() if unroll is None else unroll
-    run = partial(_run, cell, chunk_size=chunk_size, **how)
+    run = partial(_run, _step_alone(cell), chunk_size=chunk_size, **how)
     given = vary_alike((carry, xs, params, lengths, h_mask))
-    return leave_to_xla(run, len(_batch_shape(xs)), *given)
+    return leave_to_xla(run, len(batch_shape(xs)), *given)
 
 
 # Where no jit is around it: compiled at the first call, not at each.
@@ -168,11 +164,25 @@ def trace(
       >>> list(seen), seen["f"].shape
       (['i', 'f', 'g', 'o', 'c', 'h'], (7, 2, 4))
     """
-    _check(cell, xs, lengths, None)
-    _check_params(cell, params, xs)
-    carry, params, xs, lengths = vary_alike(
-        (_initial_carry(cell, params, xs), params, xs, lengths)
-    )
+    check_inputs(cell, xs, lengths)
+    check_params(cell, params, xs)
+    given = vary_alike((_initial_carry(cell, params, xs), xs, params, lengths))
+    run = partial(_trace, _step_alone(cell), reverse=reverse)
+    gates, carries = leave_to_xla(run, len(batch_shape(xs)), *given)[1]
+    return {**gates._asdict(), **carries._asdict()}
+
+
+@partial(jax.jit, static_argnums=0, static_argnames="reverse")
+def _trace(
+    cell: Cell,
+    carry: Carry,
+    xs: Array,
+    params: Params,
+    lengths: Array | None,
+    *,
+    reverse: bool,
+) -> tuple[Carry, tuple[Any, Carry]]:
+    """The last carry, and the gates and the carry at each step."""
     mask = None if lengths is None else time_mask(lengths, xs.shape[0])
     # What stands in the padding reaches no gradient.
     xs = xs if mask is None else keep(mask, xs, 0)
@@ -191,8 +201,8 @@ def trace(
         held = jax.tree.map(lambda a, b: keep(real, a, b), new, carry)
         return held, jax.tree.map(lambda a: keep(real, a, 0), seen)
 
-    _, (gates, carries) = jax.lax.scan(step, carry, (xs, mask), reverse=reverse)
-    return {**gates._asdict(), **carries._asdict()}
+    last, seen = jax.lax.scan(step, carry, (xs, mask), reverse=reverse)
+    return last, seen
 
 
 def time_mask(lengths: Array, num_steps: int) -> Array:
@@ -206,6 +216,15 @@ def time_mask(lengths: Array, num_steps: int) -> Array:
     return steps < lengths[None].astype(jnp.int32)
 
 
+def _step_alone(cell: Cell) -> Cell:
+    """To jit, cells that only begin otherwise are the same."""
+    return cell._replace(init=_not_of_a_step, initial_carry=_not_of_a_step, noise=None)
+
+
+def _not_of_a_step(*_: Any, **__: Any) -> Any:
+    raise AssertionError("a kernel computes steps alone")
+
+
 def _choose(cell: Cell, params: Params, xs: Array) -> str:
     """What "auto" is for these inputs."""
     if not all(isinstance(size, int) for size in xs.shape):
@@ -214,17 +233,13 @@ def _choose(cell: Cell, params: Params, xs: Array) -> str:
 
 
 def _initial_carry(cell: Cell, params: Params, xs: Array) -> Carry:
-    return cell.initial_carry(_batch_shape(xs), _carry_dtype(params))
+    return cell.initial_carry(batch_shape(xs), _carry_dtype(params))
 
 
 def _carry_dtype(params: Params) -> jnp.dtype:
     """The dtype of the parameters, and float32 at least: a carry sums over T."""
     widest = jnp.result_type(*jax.tree.leaves(params))
     return widest if jnp.finfo(widest).bits > 32 else jnp.dtype(jnp.float32)
-
-
-def _batch_shape(xs: Array) -> tuple[int, ...]:
-    return xs.shape[1:] if is_one_hot(xs) else xs.shape[1:-1]
 
 
 def _check_loop(
@@ -240,62 +255,3 @@ def _check_loop(
         raise ValueError(
             f"chunk_size: expected an integer >= 1 or None, got {chunk_size}"
         )
-
-
-def _check_carry(cell: Cell, xs: Array, carry: Carry) -> None:
-    expected = jax.eval_shape(lambda: cell.initial_carry(_batch_shape(xs)))
-    wanted, got = (jax.tree.map(jnp.shape, tree) for tree in (expected, carry))
-    # A tuple equals a named one of the same shapes; the cell asks it for names.
-    if wanted != got or jax.tree.structure(expected) != jax.tree.structure(carry):
-        raise ValueError(f"carry: expected the shapes {wanted}, got {got}")
-
-
-def _check_params(cell: Cell, params: Params, xs: Array) -> None:
-    rows = params["w_hh"].shape[0]
-    if rows != cell.output_size:
-        raise ValueError(
-            f"params: expected w_hh of {cell.output_size} rows, as wide as the "
-            f"cell's h, got {rows}"
-        )
-    if cell.noise is None:  # which may stand beside the features
-        check_width(params, xs)
-
-
-def check_width(params: Params, xs: Array) -> None:
-    """Check that ``w_ih`` has a row for each feature of ``xs``.
-
-    Raises:
-      ValueError: it has more or fewer.
-
-    Example:
-      >>> check_width({"w_ih": jnp.ones((3, 8))}, jnp.ones((7, 2, 4)))
-      Traceback (most recent call last):
-      ValueError: xs: expected 3 features, the rows of w_ih, got shape (7, 2, 4)
-    """
-    rows = params["w_ih"].shape[0]
-    if not is_one_hot(xs) and xs.shape[-1] != rows:
-        raise ValueError(
-            f"xs: expected {rows} features, the rows of w_ih, got shape {xs.shape}"
-        )
-
-
-def _check(cell: Cell, xs: Array, lengths: Array | None, h_mask: Array | None) -> None:
-    if xs.ndim < (1 if is_one_hot(xs) else 2):
-        raise ValueError(
-            f"xs: expected shape [T, B, D], or integers [T, B], got {xs.shape}"
-        )
-    batch_shape = _batch_shape(xs)
-    hidden_shape = (*batch_shape, cell.output_size)
-    if h_mask is not None and h_mask.shape != hidden_shape:
-        raise ValueError(
-            f"h_mask: expected the shape of h, {hidden_shape}, got {h_mask.shape}"
-        )
-    if lengths is None:
-        return
-    if lengths.shape != batch_shape:
-        raise ValueError(
-            f"lengths: expected the batch shape of xs, {batch_shape}, "
-            f"got {lengths.shape}"
-        )
-    if not jnp.issubdtype(lengths.dtype, jnp.integer):
-        raise ValueError(f"lengths: expected integers, got {lengths.dtype}")

@@ -12,7 +12,7 @@ PROGRAMS = [ROOT / "train.py", *sorted((ROOT / "configs").glob("*.py"))]
 
 # Parts of the package, and what each may import of the others.
 BASE = {"arrays", "cache", "checks", "drafts", "errors", "paths", "version"}
-CORE = {"cells", "kernels", "spread", "unroll", "layers", "min_lstm"}
+CORE = {"cells", "kernels", "shapes", "spread", "unroll", "layers", "min_lstm"}
 MODELS = BASE | CORE | {"models", "data"}
 TRAINING = MODELS | {"measures", "one_behind", "training"}
 ASK = BASE | {"data", "measures", "one_behind", "loaded"}
@@ -27,12 +27,13 @@ MAY_IMPORT = {
     "drafts": set(),
     "output": set(),
     "host": set(),
-    "cells": {"cells"},
+    "cells": {"cells", "spread"},
     "kernels": {"kernels", "cells"},
+    "shapes": {"cells"},
     "spread": set(),
-    "unroll": {"kernels", "cells", "spread"},
-    "layers": {"unroll", "cells"},
-    "min_lstm": {"layers", "unroll", "kernels", "cells"},
+    "unroll": {"kernels", "cells", "shapes", "spread"},
+    "layers": {"unroll", "cells", "spread"},
+    "min_lstm": {"layers", "unroll", "kernels", "cells", "shapes", "spread"},
     "linen": CORE,
     "nnx": CORE,
     "convert": set(),

@@ -31,7 +31,7 @@ What ``step``, made of them, promises:
 """
 
 from collections.abc import Callable
-from functools import lru_cache, wraps
+from functools import lru_cache, partial, wraps
 from typing import Any, NamedTuple, ParamSpec
 
 import jax
@@ -71,7 +71,8 @@ class Cell(NamedTuple):
     """Pure functions over one time step.
 
     Attributes:
-      init: ``(key, input_size, dtype=float32) -> params``.
+      init: ``(key, input_size, dtype=float32) -> params``.  A run wants parameters of
+        these names and shapes; of a cell whose ``project`` is its own, at least these.
       initial_carry: ``(batch_shape, dtype=float32) -> carry`` of zeros.
       project: ``(params, x, dtype) -> v``, with any leading dimensions.
       gates: ``(params, carry, v, u) -> gates``, a NamedTuple of arrays ``[B, H]``.
@@ -136,7 +137,9 @@ class Cell(NamedTuple):
 def made_once(factory: Callable[P, Cell]) -> Callable[P, Cell]:
     """Let a function give the same cell for the same arguments.
 
-    To ``jit`` a cell made anew is another one, to be compiled again.
+    To ``jit`` a cell made anew is another one, to be compiled again.  One made with a
+    function that closes over something is not remembered, and what is closed over not
+    kept alive.
 
     Args:
       factory: makes a cell.
@@ -151,13 +154,22 @@ def made_once(factory: Callable[P, Cell]) -> Callable[P, Cell]:
     @wraps(factory)
     def make(*args: P.args, **kwargs: P.kwargs) -> Cell:
         """The cell of these arguments."""
-        try:
-            hash((args, *kwargs.values()))
-        except TypeError:  # an array, say
+        given = (*args, *kwargs.values())
+        if any(map(_holds_on, given)):
             return factory(*args, **kwargs)
         return remembered(*args, **kwargs)
 
     return make
+
+
+def _holds_on(value: Any) -> bool:
+    """Whether it cannot be remembered, or would keep something else alive."""
+    try:
+        hash(value)
+    except TypeError:  # an array, say
+        return True
+    is_partial = isinstance(value, partial) or hasattr(value, "__func__")
+    return is_partial or bool(getattr(value, "__closure__", None))
 
 
 def init_gates(
@@ -199,6 +211,8 @@ def project(x: Array, w: Array, dtype: DTypeLike) -> Array:
     >>> project(jnp.array([2, 0]), w, "float32").tolist()
     [[4.0, 5.0], [0.0, 1.0]]
     """
+    if not jnp.issubdtype(dtype, jnp.floating):  # the sums would be rounded to it
+        raise ValueError(f"carry: expected floats, got {jnp.dtype(dtype)}")
     if is_one_hot(x):
         return jnp.asarray(w)[x].astype(dtype)
     given = jax.dtypes.canonicalize_dtype(x.dtype)
@@ -237,12 +251,17 @@ def is_one_hot(x: Array) -> bool:
     """Whether ``x`` is one-hot vectors by their index, not the vectors.
 
     Raises:
-      ValueError: it is neither: weights of its dtype would be true and false.
+      ValueError: it is neither: weights of its dtype would be true and false, and
+        imaginary parts would be lost.
     """
     if x.dtype == bool:
         raise ValueError(
             "x: expected floats, or integers for one-hot vectors, got booleans; "
             "x.astype(float) is 0 and 1"
+        )
+    if jnp.issubdtype(x.dtype, jnp.complexfloating):
+        raise ValueError(
+            f"x: expected floats, or integers for one-hot vectors, got {x.dtype}"
         )
     return jnp.issubdtype(x.dtype, jnp.integer)
 

@@ -15,6 +15,7 @@ from lstm_jax.cells.lstm import (
     lstm_gates,
     lstm_update,
 )
+from lstm_jax.spread import spread_like
 
 
 class ZoneoutGates(NamedTuple):
@@ -79,6 +80,7 @@ def zoneout_lstm(
             raise ValueError("zoneout: expected vectors for training, got integer xs")
         shape = (*xs.shape[:-1], 2 * hidden_size)
         hold = jax.random.bernoulli(key, jnp.broadcast_to(rates(jnp.float32), shape))
+        hold = spread_like(hold, xs, whole=[-1])
         return jnp.concatenate([xs, hold.astype(xs.dtype)], axis=-1)
 
     def zoneout_project(params: Params, x: Array, dtype: DTypeLike) -> Array:

@@ -4,6 +4,7 @@ import argparse
 
 import jax
 
+from lstm_jax.cli.marks import printable
 from lstm_jax.generation import generate
 from lstm_jax.paths import expand
 from lstm_jax.training.finished import load_language_model
@@ -22,4 +23,5 @@ def run(options: argparse.Namespace) -> None:
             length=options.length,
             temperature=options.temperature,
         )
-        print(text if number == 0 else f"\n{'-' * 20}\n{text}", flush=True)
+        between = f"\n{'-' * 20}\n" if number else ""
+        print(f"{between}{printable(text)}", flush=True)

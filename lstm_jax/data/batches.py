@@ -37,8 +37,8 @@ class Batch(NamedTuple):
       token_ids: int32 ``[B, T]``, padded with ``PAD_ID`` at the end.
       lengths: int32 ``[B]``.
       labels: int32 ``[B]``; ``NO_LABEL`` where there is none.
-      weights: float32 ``[B]``, 0 for rows without a label, and for the rows that fill
-        up a short batch.
+      weights: float32 ``[B]``, 0 for rows without a label, and for those that fill up
+        the batch.
       ngram_ids: int32 ``[B, G]``; G is 0 without n-grams.
       ngram_values: float32 ``[B, G, K]``, 0 at padding.
     """
@@ -55,7 +55,7 @@ class Plan(NamedTuple):
     """The batches of one epoch.
 
     Attributes:
-      rows: int32 ``[S, B]``, the reviews of each batch; -1 fills up a short one.
+      rows: int32 ``[S, B]``, the reviews of each batch; -1 fills it up.
       widths: int32 ``[S]``, the length that each batch is padded to.
     """
 
@@ -116,7 +116,8 @@ def plan_epoch(
       epoch: counted from 0.
 
     Returns:
-      A ``Plan`` in which every review stands once; ``ceil(N / B)`` batches.
+      A ``Plan`` in which every review stands once; ``ceil(N / B)`` batches, whose
+      sizes differ by one at most.
     """
     rng = np.random.default_rng((seed, epoch))
     order = rng.permutation(len(lengths))
@@ -178,13 +179,17 @@ def ngram_width(width: int, widths: np.ndarray, order: int) -> int:
 def _chunk(
     order: np.ndarray, lengths: np.ndarray, widths: np.ndarray, batch_size: int
 ) -> Plan:
-    """Sort ``order`` by bucket, keeping it within one, and cut it into batches."""
+    """Sort ``order`` by bucket, keeping it within one, and cut it into batches.
+
+    Sizes differ by one at most.  What a step learns is divided by its reviews: a last
+    batch of the few that are left, always of the longest, would have each of them
+    count for several others.
+    """
     buckets = np.searchsorted(widths, lengths)
     order = order[np.argsort(buckets[order], kind="stable")]
-    num_batches = -(-len(order) // batch_size)
-    rows = np.full(num_batches * batch_size, -1, np.int32)
-    rows[: len(order)] = order
-    rows = rows.reshape(num_batches, batch_size)
+    rows = np.full((-(-len(order) // batch_size), batch_size), -1, np.int32)
+    for row, some in zip(rows, np.array_split(order, len(rows) or 1), strict=False):
+        row[: len(some)] = some
     # The last real row of a batch is from its highest bucket.
     highest = np.array([buckets[r[r >= 0][-1]] for r in rows], np.int32)
     return Plan(rows, widths[highest])

@@ -59,6 +59,11 @@ class DataConfig:
                     f"data.{name}: expected another column than data.label_column, "
                     f"got {self.label_column!r} for both"
                 )
+        if self.group_column and self.validation_groups:
+            raise UserError(
+                'data.validation_groups: expected "" with data.group_column, got '
+                f"{self.validation_groups!r}; groups can come from one of them"
+            )
         if self.source == "files" and not self.train_file:
             raise UserError(
                 'data.train_file: expected a path when data.source is "files", got ""'

@@ -384,8 +384,12 @@ def _tell_unknown(reviews: Encoded) -> None:
 
 
 def _widths(train: Encoded, others: list[Encoded], config: DataConfig) -> np.ndarray:
-    """Bucket widths for the train reviews, the last one for any review at all."""
-    longest = [int(some.lengths.max(initial=1)) for some in others]
-    return bucket_widths(
-        np.append(train.lengths, max(longest)).astype(np.int32), config.num_buckets
-    )
+    """Bucket widths for the train reviews, and one for longer ones where there are any.
+
+    What is learned from in one step does not depend on the other splits.
+    """
+    widths = bucket_widths(train.lengths, config.num_buckets)
+    longest = max(int(some.lengths.max(initial=1)) for some in others)
+    if longest <= widths[-1]:
+        return widths
+    return np.append(widths, bucket_widths(np.array([longest]), 1))

@@ -5,9 +5,10 @@ import csv
 import json
 import logging
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -144,6 +145,13 @@ def _label_names(path: str, labels: Iterable[str]) -> tuple[str, ...]:
     if len(names) < 2:
         raise UserError(
             f"{path}: expected two or more different labels, got only {quote(names[0])}"
+        )
+    folded = Counter(name.casefold() for name in names)
+    alike = [name for name in names if folded[name.casefold()] > 1]
+    if alike:
+        logger.warning(
+            "%s: the labels %s differ by case alone; they are classes of their own",
+            *(path, quote_all(alike)),
         )
     if all(re.fullmatch(r"[+-]?[0-9]{1,4000}", name) for name in names):
         names.sort(key=int)
@@ -293,14 +301,50 @@ def _csv_rows(path: str, lines: Iterable[str]) -> Iterator[_Row]:
 
 
 def _tsv_rows(path: str, lines: Iterable[str]) -> Iterator[_Row]:
-    return _delimited_rows(path, lines, "\t", "tabs")
+    lines = list(lines)
+    quoting = csv.QUOTE_MINIMAL
+    if _quotes_are_text(lines):
+        logger.warning(
+            "%s: its quotes do not pair up in each line, but its tabs do; they are "
+            "read as characters of the texts",
+            path,
+        )
+        quoting = csv.QUOTE_NONE
+    return _delimited_rows(path, lines, "\t", "tabs", quoting)
+
+
+def _quotes_are_text(lines: list[str]) -> bool:
+    """Whether a TSV was written by somebody to whom quotes are nothing special.
+
+    A quoted line break leaves lines without all the tabs, so where each line has them,
+    a quote that stays open in one, or a row over several, is no quoting.
+    """
+    filled = [line for line in lines if line.strip("\r\n")]
+    tabs = {line.count("\t") for line in filled}
+    return len(tabs) == 1 and tabs != {0} and not all(map(_is_whole_row, filled))
+
+
+def _is_whole_row(line: str) -> bool:
+    if '"' not in line:
+        return True
+    with _huge_fields():
+        try:
+            return len(list(csv.reader([line], delimiter="\t", strict=True))) == 1
+        except csv.Error:
+            return False
 
 
 def _delimited_rows(
-    path: str, lines: Iterable[str], delimiter: str, called: str
+    path: str,
+    lines: Iterable[str],
+    delimiter: str,
+    called: str,
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL,
 ) -> Iterator[_Row]:
     with _huge_fields():
-        rows = _numbered(csv.reader(lines, delimiter=delimiter, strict=True))
+        rows = _numbered(
+            csv.reader(lines, delimiter=delimiter, strict=True, quoting=quoting)
+        )
         _, header, problem = next(rows, (1, [], "the file is empty"))
         if problem:
             raise UserError(f"{path}: expected a header line, but {problem}")

@@ -43,6 +43,8 @@ def number_labels(
 
 def _find(label: str, label_names: Sequence[str]) -> int | None:
     """The class that ``label`` means, or None."""
+    if label.strip() in label_names:
+        return label_names.index(label.strip())
     names = [name.casefold() for name in label_names]
     wanted = label.strip().casefold()
     if names.count(wanted) == 1:

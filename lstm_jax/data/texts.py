@@ -1,5 +1,6 @@
 """Texts that nobody has labelled: a file, or lines."""
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,13 +10,15 @@ from lstm_jax.data.groups import reason
 from lstm_jax.errors import UserError
 from lstm_jax.paths import expand
 
+logger = logging.getLogger(__name__)
+
 
 def read_texts(path: str, text_column: str) -> list[str]:
     """Read the texts of a file.
 
     Args:
       path: ends in .csv, .tsv, .jsonl or .ndjson, with a column of texts; or in
-        .txt, with a text a line.
+        .txt, with a text a line; empty lines are left out, and told.
       text_column: the name of the column.
 
     Raises:
@@ -26,11 +29,18 @@ def read_texts(path: str, text_column: str) -> list[str]:
         return read_table("--file", path, columns).columns[text_column]
     try:
         with open_text(expand(path, "--file")) as file:
-            return read_lines(check_lines(file, path))
+            lines = list(check_lines(file, path))
     except OSError as error:
         raise UserError(
             f"--file: expected a file to read, got {path!r}: {reason(error)}"
         ) from error
+    texts = read_lines(lines)
+    if len(texts) < len(lines):
+        logger.warning(
+            "%s: %d of %d lines are empty and left out",
+            *(path, len(lines) - len(texts), len(lines)),
+        )
+    return texts
 
 
 def read_lines(lines: Iterable[str]) -> list[str]:

@@ -38,9 +38,17 @@ def run_in_chunks(
 
     Returns:
       The last carry, and ys ``[T, B, H]``.
+
+    Raises:
+      ValueError: the number of steps is left open, as in an export.
     """
     run = jax.checkpoint(run)
-    num_steps = len(inputs[0])
+    num_steps = inputs[0].shape[0]
+    if not isinstance(num_steps, int):
+        raise ValueError(
+            f"chunk_size: expected None for an open number of steps, {num_steps}, got "
+            f"{chunk_size}"
+        )
     num_chunks = num_steps // chunk_size
     if not num_chunks:
         return run(carry, inputs)

@@ -307,9 +307,12 @@ def _gradient(loop: Loop, residuals: Any, cotangents: tuple[Carry, Array]) -> tu
     d_vs = buffer if d_vs is None else d_vs.astype(buffer.dtype)
     d_us = d_vs if d_us is None else d_us
     kept = _kept_as(loop, kept, h.dtype)
+    # What the gates do not read, ``project`` may, or nobody.
+    unread = jax.tree.map(jnp.zeros_like, dict(weights.others))
+    read = loop.adjoint.others(weights.others, kept, d_news, d_vs.astype(h.dtype))
     d_weights = Weights(
         gradient_of_w_hh(loop, weights, (h, ys, mask), d_us),
-        loop.adjoint.others(weights.others, kept, d_news, d_vs.astype(h.dtype)),
+        unread | dict(read),
         jax.tree.map(jnp.zeros_like, weights.h_mask),
     )
     return d_weights, d_carry, d_vs, None

@@ -223,7 +223,7 @@ def _unfreeze_steps(config: Config, steps_per_epoch: int) -> int:
 
 
 def count_steps(config: Config, data: Datasets) -> int:
-    """Batches in an epoch; the last may be short."""
+    """Batches in an epoch; their sizes differ by one at most."""
     return -(-len(data.train.labels) // config.train.batch_size)
 
 

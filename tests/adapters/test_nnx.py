@@ -59,6 +59,13 @@ def test_inside_rnn_with_lengths_it_is_unroll(cell, reverse):
     assert_close(real_steps(ys), real_steps(expected[1]))
 
 
+def test_parameters_of_another_cell_are_told():
+    """``nnx.update`` takes arrays of any shape."""
+    cell = make("lstm", random_params(CELLS["rnn"](HIDDEN)))
+    with pytest.raises(ValueError, match="^params: expected b .*, got b"):
+        nnx.RNN(cell)(random_xs())
+
+
 def test_without_keep_order_a_reversed_rnn_gives_the_outputs_backwards():
     cell, xs = make("gru"), random_xs()
     _, kept = run_rnn(cell, xs, reverse=True)

@@ -1,14 +1,18 @@
 """A mistake is named before anything runs: what was expected, and what was got."""
 
 import re
+from functools import partial
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import pytest
-from cases import make_cell, make_problem, over_cells
+from cases import assert_close, make_cell, make_problem, over_cells, random_like
 
-from lstm_jax import CELLS, bidirectional, one_way, stack, trace, unroll
+from lstm_jax import CELLS, bidirectional, lstm, one_way, stack, trace, unroll
+from lstm_jax.cells.base import multiply_input, project, scale
 from lstm_jax.kernels import IMPLEMENTATIONS
+from lstm_jax.min_lstm import MinLSTMCarry, min_lstm, min_lstm_unroll
 
 
 def refuses(message):
@@ -128,15 +132,120 @@ def test_inputs_and_parameters_that_are_not_the_cells(cell):
     params, _, xs, _ = make_problem(cell)
     made, larger = make_cell(cell), make_cell(cell, 6)
     wide = jnp.concatenate([xs, xs], axis=-1)
-    rows = (
-        f"params: expected w_hh of {larger.output_size} rows, as wide as the cell's h, "
-        f"got {made.output_size}"
-    )
     for run in (unroll, trace):
         with pytest.raises(ValueError, match="^xs?: expected 3 features, .*, got "):
             run(made, params, wide)
-        with refuses(rows):
+        with pytest.raises(ValueError, match=r"^params: expected b.* \(6, .*, got b"):
             run(larger, params, xs)
+
+
+# Their gates would be one unit wide, in another order, or without what they look at.
+CONFUSED = [
+    ("lstm", "rnn"),
+    ("zoneout_lstm", "rnn"),
+    ("coupled_lstm", "gru"),
+    ("lstm", "peephole_lstm"),
+    ("peephole_lstm", "lstm"),
+    ("layer_norm_lstm", "lstm"),
+]
+
+
+@pytest.mark.parametrize(("cell", "other"), CONFUSED)
+def test_parameters_of_another_cell(cell, other):
+    problem = make_problem(other)
+    with pytest.raises(ValueError, match="^params: expected b .*, got b"):
+        unroll(make_cell(cell), problem.params, problem.xs)
+
+
+@pytest.mark.parametrize("shape", [(1,), (2, 16), ()])
+def test_a_bias_that_would_be_broadcast(shape):
+    params, _, xs, _ = make_problem("lstm")
+    with pytest.raises(ValueError, match="^params: expected b .*, got b"):
+        unroll(make_cell("lstm"), params | {"b": jnp.ones(shape)}, xs)
+
+
+def test_nothing_is_made_of_weights_that_are_not_there():
+    params, _, xs, _ = make_problem("gru")
+    for name in params:
+        rest = {k: w for k, w in params.items() if k != name}
+        with pytest.raises(ValueError, match=f"^params: expected .*{name} "):
+            unroll(make_cell("gru"), rest, xs)
+
+
+def low_rank(params, x, dtype):
+    return project(x @ params["w_down"], params["w_up"], dtype)
+
+
+def with_squares(params, x, dtype):
+    return multiply_input(params, jnp.concatenate([x, x * x], axis=-1), dtype)
+
+
+def with_gains(params, x, dtype):
+    return multiply_input(params, scale(x, params["gain"]), dtype)
+
+
+# How a cell of one's own may read its inputs, and what it reads of 3 features.
+OWN = {
+    "low rank": (low_rank, {"w_down": (3, 2), "w_up": (2, 16)}),
+    "more rows": (with_squares, {"w_ih": (6, 16)}),
+    "gains": (with_gains, {"w_ih": (3, 16), "gain": (3,)}),
+}
+
+
+@pytest.mark.parametrize("kind", OWN)
+@pytest.mark.parametrize("implementation", ["scan", "fused"])
+def test_a_cell_that_reads_its_inputs_in_its_own_way(kind, implementation):
+    own, shapes = OWN[kind]
+    cell = lstm(4)._replace(project=own)
+    shapes = {**shapes, "w_hh": (4, 16), "b": (16,)}
+    shapes = {k: jax.ShapeDtypeStruct(v, jnp.float32) for k, v in shapes.items()}
+    params, xs = random_like(shapes, 1), make_problem("lstm").xs
+
+    def loss(params):
+        how = {"implementation": implementation}
+        return (unroll(cell, params, xs, **how)[1] ** 2).sum()
+
+    def by_hand(params):
+        step, start = partial(cell.step, params), cell.initial_carry(xs.shape[1:2])
+        return (jax.lax.scan(step, start, xs)[1] ** 2).sum()
+
+    assert_close(jax.grad(loss)(params), jax.grad(by_hand)(params))
+
+
+def test_numbers_that_are_no_floats():
+    """In integers every sum would be rounded; an imaginary part would be lost."""
+    params, carry, xs, _ = make_problem("lstm")
+    whole = jax.tree.map(lambda a: a.astype(int), carry)
+    thin = min_lstm(4).init(jax.random.key(0), xs.shape[-1])
+    started = MinLSTMCarry(whole.h)
+    for run in (
+        lambda: unroll(make_cell("lstm"), params, xs, carry=whole),
+        lambda: make_cell("lstm").step(params, whole, xs[0]),
+        lambda: min_lstm_unroll(thin, xs, carry=started),
+    ):
+        with refuses("carry: expected floats, got int32"):
+            run()
+    for run in (
+        lambda: unroll(make_cell("lstm"), params, xs.astype(complex)),
+        lambda: min_lstm_unroll(thin, xs.astype(complex)),
+    ):
+        with pytest.raises(ValueError, match="^x: expected floats, .*, got complex64"):
+            run()
+
+
+def test_lengths_that_are_no_array():
+    params, _, xs, _ = make_problem("lstm")
+    with refuses("lengths: expected an array of integers, got a list"):
+        unroll(make_cell("lstm"), params, xs, lengths=[1, 2])
+
+
+def test_chunks_of_an_open_number_of_steps():
+    params, _, xs, _ = make_problem("lstm")
+    (steps,) = jax.export.symbolic_shape("T")
+    like = jax.ShapeDtypeStruct((steps, *xs.shape[1:]), xs.dtype)
+    run = jax.jit(lambda xs: unroll(make_cell("lstm"), params, xs, chunk_size=2)[1])
+    with pytest.raises(ValueError, match="^chunk_size: expected None for .*, T, got 2"):
+        jax.export.export(run)(like)
 
 
 @over_cells

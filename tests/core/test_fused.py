@@ -97,7 +97,7 @@ def test_a_plain_scan_holds_more(name="lstm"):
 
 def another(cell):
     """The same cell, but to jit another: what was traced is traced again."""
-    return cell._replace(init=partial(cell.init))
+    return cell._replace(update=partial(cell.update))
 
 
 def traced_anew(function, *inputs):

@@ -152,7 +152,7 @@ def test_mistakes():
     params, _, xs = make_inputs()
     with pytest.raises(ValueError, match="^hidden_size: expected an integer >= 1"):
         min_lstm(0)
-    with pytest.raises(ValueError, match="^lengths: expected integers of the batch"):
+    with pytest.raises(ValueError, match="^lengths: expected the batch shape of xs"):
         min_lstm_unroll(params, xs, lengths=LENGTHS[:2])
     with pytest.raises(ValueError, match="^xs: expected . features, the rows of w_ih"):
         min_lstm_unroll(params, xs[..., 1:])

@@ -10,7 +10,17 @@ import pytest
 from cases import make_cell, make_mesh, random_like
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from lstm_jax import bidirectional, lstm, one_way, stack, trace, unroll
+from lstm_jax import (
+    bidirectional,
+    lstm,
+    min_lstm,
+    min_lstm_unroll,
+    one_way,
+    stack,
+    trace,
+    unroll,
+    zoneout_lstm,
+)
 
 STEPS, ROWS, WIDTH, HIDDEN = 5, 8, 3, 4
 INPUTS = ("params", "xs", "carry", "lengths", "h_mask")
@@ -142,7 +152,12 @@ def test_an_explicit_mesh_changes_nothing(implementation, name, integers):
 
 def test_layers_and_dropout_run_over_an_explicit_mesh():
     layer = stack(
-        [bidirectional(lstm(4), recurrent_dropout_rate=0.5), one_way(lstm(5))]
+        [
+            bidirectional(lstm(4), recurrent_dropout_rate=0.5),
+            one_way(lstm(5), input_dropout_rate=0.2),
+            one_way(zoneout_lstm(4)),
+        ],
+        dropout_rate=0.3,
     )
     params, mesh = layer.init(jax.random.key(0), WIDTH), make_mesh(AxisType.Explicit)
     xs, lengths = make_inputs(integers=False)
@@ -156,6 +171,39 @@ def test_layers_and_dropout_run_over_an_explicit_mesh():
     with jax.set_mesh(mesh):
         placed = spread(mesh, xs, None, "data"), spread(mesh, lengths, "data")
         assert_close(grad(spread(mesh, params), *placed), expected)
+
+
+def over_an_explicit_mesh(run, params, xs, *axes):
+    """What ``run`` gives for ``xs`` that are spread over these axes."""
+    mesh = make_mesh(AxisType.Explicit)
+    with jax.set_mesh(mesh):
+        return jax.jit(run)(spread(mesh, params), spread(mesh, xs, *axes))
+
+
+def test_a_trace_over_an_explicit_mesh():
+    run = partial(trace, lstm(4))
+    params = lstm(4).init(jax.random.key(0), WIDTH)
+    xs, _ = make_inputs(integers=False)
+    got = over_an_explicit_mesh(run, params, xs, None, "data")
+    assert_close(got, run(params, xs))
+
+
+@pytest.mark.parametrize("axes", [(None, "data"), ("data",)])
+def test_a_min_lstm_over_an_explicit_mesh(axes):
+    params = min_lstm(4).init(jax.random.key(0), WIDTH)
+    xs = np.random.default_rng(0).normal(size=(8, ROWS, WIDTH)).astype(np.float32)
+    got = over_an_explicit_mesh(min_lstm_unroll, params, xs, *axes)
+    assert_close(got, min_lstm_unroll(params, xs))
+
+
+def test_parameters_alone_may_be_spread():
+    cell, mesh = lstm(8), make_mesh(AxisType.Explicit)
+    params = cell.init(jax.random.key(0), WIDTH)
+    xs, _ = make_inputs(integers=False)
+    with jax.set_mesh(mesh):
+        split = params | {"w_hh": spread(mesh, params["w_hh"], "data")}
+        got = unroll(cell, split, xs)
+    assert_close(got, unroll(cell, params, xs))
 
 
 def test_outside_of_set_mesh_it_runs_too():

@@ -1,6 +1,8 @@
 """What programs of others do with cells and layers: donate, export, differentiate."""
 
+import gc
 import warnings
+import weakref
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +10,7 @@ import numpy as np
 import pytest
 from jax import export
 
-from lstm_jax import bidirectional, lstm, one_way, stack, trace, unroll
+from lstm_jax import bidirectional, draw_together, lstm, one_way, stack, trace, unroll
 from lstm_jax.cells import CELLS
 from lstm_jax.layers import dropout
 
@@ -110,3 +112,43 @@ def test_outside_of_jit_a_run_and_its_gradient_are_compiled_once(
     assert "Compiling" not in caplog.text
     for a, b in zip(jax.tree.leaves(again), jax.tree.leaves(first), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def glorot(key, shape, dtype):
+    return jax.nn.initializers.glorot_uniform()(key, shape, dtype)
+
+
+# Cells that are made anew each time, and begin otherwise than others.
+BEGINNINGS = {
+    "drawn together": lambda: draw_together(lstm(4)),
+    "from JAX": lambda: lstm(4, input_init=jax.nn.initializers.glorot_uniform()),
+    "of one's own": lambda: lstm(4, input_init=lambda *given: glorot(*given)),
+}
+
+
+@pytest.mark.parametrize("beginning", BEGINNINGS)
+@pytest.mark.parametrize(
+    "run", [unroll, lambda *given: jax.grad(measure, argnums=1)(*given), trace]
+)
+def test_how_a_cell_begins_is_nothing_to_compile_again(beginning, run, caplog):
+    make = BEGINNINGS[beginning]
+    params, xs = make().init(jax.random.key(0), 3), jnp.asarray(XS)
+    run(make(), params, xs)
+    with jax.log_compiles():
+        run(make(), params, xs)
+    assert "Compiling" not in caplog.text
+
+
+def measure(cell, params, xs):
+    return (unroll(cell, params, xs)[1] ** 2).sum()
+
+
+def test_a_cell_keeps_nothing_alive_once_it_is_gone():
+    def make():
+        drawn = np.ones((3, 4), np.float32)
+        lstm(4, input_init=lambda *_: jnp.asarray(drawn)).init(jax.random.key(0), 3)
+        return weakref.ref(drawn)
+
+    made = [make() for _ in range(3)]
+    gc.collect()
+    assert [ref() for ref in made] == [None] * 3

@@ -44,7 +44,7 @@ def test_an_epoch_holds_every_review_once_in_the_fewest_batches(
     assert_every_review_once(plan, len(lengths))
     assert plan.rows.shape == (-(-len(lengths) // batch_size), batch_size)
     assert_all_fit(plan, lengths)
-    assert ((plan.rows < 0).any(axis=1)).sum() <= 1
+    assert np.ptp((plan.rows >= 0).sum(axis=1)) <= 1
     assert set(plan.widths) <= set(bucket_widths(lengths, num_buckets))
 
 
@@ -54,6 +54,13 @@ def test_evaluation_holds_every_review_once(lengths, batch_size, num_buckets):
     assert_every_review_once(plan, len(lengths))
     assert_all_fit(plan, lengths)
     assert (np.diff(plan.widths) >= 0).all()
+
+
+def test_no_review_counts_for_several_others():
+    """In a step it counts for one of the reviews of its batch."""
+    lengths = np.random.default_rng(0).integers(1, 80, 100)
+    sizes = (planned(lengths, 32, 3).rows >= 0).sum(axis=1)
+    assert sizes.tolist() == [25] * 4
 
 
 def test_a_plan_is_a_function_of_seed_and_epoch():

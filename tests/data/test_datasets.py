@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lstm_jax.data import datasets
-from lstm_jax.data.batches import NO_LABEL, make_batch
+from lstm_jax.data.batches import NO_LABEL, make_batch, plan_epoch
 from lstm_jax.data.config import DataConfig
 from lstm_jax.data.datasets import load_datasets
 from lstm_jax.data.tokenizer import train_tokenizer
@@ -122,6 +122,21 @@ def test_no_batch_is_wider_than_the_longest_review(config, tmp_path):
     assert load(tested, tmp_path).widths.tolist() == [8, 48]
     cut = dataclasses.replace(tested, max_length=30)
     assert load(cut, tmp_path).widths.tolist() == [8, 32]
+
+
+def test_other_splits_change_no_batch_of_train(config, tmp_path):
+    path = tmp_path / "test.csv"
+    path.write_text(f"text,label\n{'word1 ' * 43},0\nword2,1\n")
+    config = dataclasses.replace(config, num_buckets=1)
+    alone = load(config, tmp_path)
+    tested = load(dataclasses.replace(config, test_file=str(path)), tmp_path)
+    assert tested.widths.tolist() == [*alone.widths, 48]
+    plans = [
+        plan_epoch(x.train.lengths, x.widths, 4, seed=0, epoch=1)
+        for x in (alone, tested)
+    ]
+    for ours, theirs in zip(*plans, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_words_that_hardly_anybody_knows_are_told(config, tmp_path, caplog):

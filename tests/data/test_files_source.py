@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lstm_jax.data.encoding import check_lines
-from lstm_jax.data.files import load_files
+from lstm_jax.data.files import load_files, read_table
 from lstm_jax.errors import UserError
 
 
@@ -216,6 +216,43 @@ def test_broken_quoting_has_its_line(write):
     assert "line 3: broken quoting" in refused(path)
     path = write("b.csv", 'text,label\nfine,1\nbad,0\n"open,0\nbad,0\n')
     assert "line 4: broken quoting" in refused(path)
+
+
+UNPAIRED = {
+    "open in two rows": ['"what a film\t1', 'bad film"\t0', "good\t1"],
+    "escaped by another mark": ['"He said \\"no\\" twice"\t1', "so so\t0"],
+    "of inches": ['a 5" film\t1', '"\t0'],
+}
+
+
+@pytest.mark.parametrize("kind", UNPAIRED)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_quotes_of_a_tsv_that_do_not_pair_up_are_text(write, caplog, kind, end):
+    rows = UNPAIRED[kind]
+    path = write("a.tsv", end.join(["text\tlabel", *rows, "", ""]))
+    train = load_files(path).train
+    assert [f"{t}\t{n}" for t, n in zip(train.texts, train.labels, strict=True)] == rows
+    assert caplog.messages == [
+        f"{path}: its quotes do not pair up in each line, but its tabs do; they are "
+        "read as characters of the texts"
+    ]
+
+
+def test_quotes_of_a_tsv_that_do_are_quotes(write, caplog):
+    path = write("a.tsv", 'text\tlabel\n"two\nlines"\t1\n"a ""b""\tc"\t0\n')
+    assert load_files(path).train.texts == ["two\nlines", 'a "b"\tc']
+    # No tab tells how many columns a line has to have.
+    path = write("b.tsv", 'text\n"two\nlines"\n"a\nb"\n')
+    table = read_table("--file", path, {"--text-column": "text"})
+    assert table.columns["text"] == ["two\nlines", "a\nb"]
+    assert not caplog.records
+
+
+def test_labels_that_differ_by_case_alone_are_told(write, caplog):
+    path = write("a.csv", "text,label\na,good\nb,Good\nc,bad\n")
+    assert load_files(path).label_names == ("Good", "bad", "good")
+    said = f"{path}: the labels 'Good', 'good' differ by case alone; they are classes"
+    assert caplog.messages == [f"{said} of their own"]
 
 
 def test_bad_json_lines_are_listed(write):

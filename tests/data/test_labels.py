@@ -38,6 +38,7 @@ def test_a_number_says_nothing_of_names_with_numbers():
 
 
 def test_names_that_differ_by_case_alone():
+    assert number(["Good", "good "], ("good", "Good")) == [1, 0]
     with pytest.raises(UserError, match="line 2: 'GOOD'"):
         number(["GOOD"], ("good", "Good"))
 
@@ -55,10 +56,13 @@ def test_an_ambiguous_name_is_refused_and_many_are_counted():
         number(["posi"] * 5, ("positive", "position"))
 
 
-def test_texts_of_a_file(tmp_path):
+def test_texts_of_a_file(tmp_path, caplog):
     path = tmp_path / "a.txt"
+    path.write_bytes("\ufeffone\r\n  two\n".encode())
+    assert read_texts(str(path), "text") == ["one", "two"] and not caplog.records
     path.write_bytes("\ufeffone\r\n\r\n  two\n".encode())
     assert read_texts(str(path), "text") == ["one", "two"]
+    assert caplog.messages == [f"{path}: 1 of 3 lines are empty and left out"]
     path = tmp_path / "a.jsonl"
     path.write_text('{"body": "one", "other": 1}\n{"body": "two"}\n')
     assert read_texts(str(path), "body") == ["one", "two"]

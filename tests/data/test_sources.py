@@ -126,13 +126,12 @@ def test_files(reviews_csv):
     assert corpus.train.groups.tolist() == [0, 1, 0]
 
 
-def test_validation_groups_go_before_those_of_the_source(tmp_path, reviews_csv):
+def test_validation_groups_are_those_of_the_file(tmp_path, reviews_csv):
     groups = tmp_path / "groups.txt"
     groups.write_text("900\nrésumé\nrésumé\n", encoding="utf-8")
     settings = DataConfig(
         source="files",
         train_file=reviews_csv,
-        group_column="film",
         validation_groups=str(groups),
     )
     corpus = load_corpus(settings)

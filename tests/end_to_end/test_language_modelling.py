@@ -14,6 +14,7 @@ from outcomes import assert_same_bits, checkpoint, saved_steps, timeless
 
 import train
 from lstm_jax import generation
+from lstm_jax.cli import generate as cli_generate
 from lstm_jax.cli.main import main
 from lstm_jax.data.corpus import Reviews
 from lstm_jax.data.streams import END_ID
@@ -298,3 +299,12 @@ def test_a_flag_that_is_no_number_is_told_in_a_line(flag, trained, capsys):
         main(["generate", "--workdir", str(trained[0]), *flag])
     assert stopped.value.code == 2
     assert flag[0] in capsys.readouterr().err
+
+
+def test_what_could_steer_a_terminal_is_not_printed(trained, capsys, monkeypatch):
+    """Any mark can be a word of a vocabulary, which may come from somebody else."""
+    monkeypatch.setattr(
+        cli_generate, "generate", lambda *args, **kwargs: "a\x1b[2J film"
+    )
+    assert main(["generate", "--workdir", str(trained[0])]) == 0
+    assert capsys.readouterr().out == "a\ufffd[2J film\n"

@@ -156,6 +156,9 @@ def test_settings_that_do_not_go_together_are_refused():
     assert message.startswith("data.text_column: expected another column than ")
     message = refused({"data.group_column": "label"})
     assert message.startswith("data.group_column: expected another column than ")
+    groups = {"data.group_column": "film", "data.validation_groups": "films.txt"}
+    message = refused(groups)
+    assert message.startswith('data.validation_groups: expected "" with data.group_col')
     message = refused({"data.source": "files"})
     assert message.startswith("data.train_file: expected a path")
     for name in ("train_file", "test_file", "text_column", "group_column"):
