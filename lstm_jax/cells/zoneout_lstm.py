@@ -72,7 +72,8 @@ def zoneout_lstm(
 
     def rates(dtype: DTypeLike) -> Array:
         """How much of c, then of h, is held on average, ``[2H]``."""
-        return jnp.repeat(jnp.array([c_rate, h_rate], dtype), hidden_size)
+        halves = [jnp.full(hidden_size, rate, dtype) for rate in (c_rate, h_rate)]
+        return jnp.concatenate(halves)
 
     def noise(key: Array, xs: Array) -> Array:
         """Draw what is held at each step, and put it beside the features."""

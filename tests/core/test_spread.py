@@ -196,13 +196,13 @@ def test_a_min_lstm_over_an_explicit_mesh(axes):
     assert_close(got, min_lstm_unroll(params, xs))
 
 
-def test_parameters_alone_may_be_spread():
+@pytest.mark.parametrize("axes", [("data",), ()])
+def test_parameters_alone_may_be_spread(axes):
     cell, mesh = lstm(8), make_mesh(AxisType.Explicit)
-    params = cell.init(jax.random.key(0), WIDTH)
-    xs, _ = make_inputs(integers=False)
+    params = cell.init(jax.random.key(0), 8)
+    xs = np.random.default_rng(0).normal(size=(STEPS, 2, 8)).astype(np.float32)
     with jax.set_mesh(mesh):
-        split = params | {"w_hh": spread(mesh, params["w_hh"], "data")}
-        got = unroll(cell, split, xs)
+        got = unroll(cell, spread(mesh, params, *axes), xs)
     assert_close(got, unroll(cell, params, xs))
 
 
