@@ -98,7 +98,8 @@ def test_a_wrong_dimension_ends_in_one_line(tiny_config, small, vector_file, tmp
 def test_every_file_is_looked_for_before_any_data_is_read(name, tiny_config, tmp_path):
     empty = tmp_path / "empty.csv"
     empty.touch()  # which reading it would tell
-    changes = {"data.train_file": str(empty), name: str(tmp_path / "gone.csv")}
+    changes = {"data.train_file": str(empty), "data.group_column": ""}
+    changes[name] = str(tmp_path / "gone.csv")
     with pytest.raises(UserError, match=f"{name}: expected a file to read, got .*gone"):
         train_and_evaluate(tiny_config(changes), tmp_path / "run")
 
