@@ -6,6 +6,7 @@ from weakref import WeakKeyDictionary
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from lstm_jax.cells.base import Carry, Cell, Params, is_one_hot, multiply_input
@@ -106,7 +107,7 @@ def check_params(cell: Cell, params: Params, xs: Array) -> None:
     is_own = cell.project is not multiply_input
     if "w_ih" not in params and is_own:
         return
-    got = {name: jax.tree.map(jnp.shape, leaf) for name, leaf in params.items()}
+    got = {name: jax.tree.map(np.shape, leaf) for name, leaf in params.items()}
     wanted = _shapes(cell, got["w_ih"][0] if "w_ih" in got else xs.shape[-1])
     if not wanted.items() <= got.items() or not (is_own or got.keys() <= wanted.keys()):
         raise ValueError(f"params: expected {_tell(wanted)}, got {_tell(got)}")
@@ -140,7 +141,7 @@ def _shapes(cell: Cell, num_features: int) -> dict[str, Any]:
     if num_features not in known:
         init = partial(cell.init, input_size=num_features)
         made = jax.eval_shape(init, jax.random.key(0))
-        known[num_features] = {k: jax.tree.map(jnp.shape, v) for k, v in made.items()}
+        known[num_features] = {k: jax.tree.map(np.shape, v) for k, v in made.items()}
     return known[num_features]
 
 
