@@ -4,7 +4,7 @@
     python train.py --config configs/lstm_ngram.py
 
 Labels only, too.  Each part is trained by its own loss; their logits are mixed.  93.3 %
-on test (one seed), in 42 minutes after the language model, which took 146, both
+on test (two seeds), in 42 minutes after the language model, which took 146, both
 beside other work.
 """
 
