@@ -87,7 +87,7 @@ def _write(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """The whole file or none, whoever else writes it."""
     # What is kept tells of the texts that it was learned from.  The folder above may be
     # there already, made by those who keep nothing of the kind.
-    path.parent.parent.mkdir(parents=True, exist_ok=True)
+    cache_dir().mkdir(mode=0o700, parents=True, exist_ok=True)
     path.parent.mkdir(mode=0o700, exist_ok=True)
     draft = path.with_suffix(f".{os.getpid()}.tmp")
     try:

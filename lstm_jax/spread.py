@@ -50,8 +50,7 @@ def leave_to_xla(
     mesh = _explicit_mesh(arguments)
     if mesh is None:
         return run(*arguments)
-    xs = arguments[1]
-    spec = (*jax.typeof(xs).sharding.spec, *[None] * xs.ndim)[: 1 + num_batch]
+    spec = _axes(arguments[1])[: 1 + num_batch]
 
     def spread(*axes: Any) -> NamedSharding:
         """Over these axes of the mesh, and whole in H."""
@@ -76,10 +75,16 @@ def spread_like(drawn: Array, x: Array, *, whole: Iterable[int] = ()) -> Array:
     mesh = _explicit_mesh(x)
     if mesh is None:
         return drawn
-    spec = [*(*jax.typeof(x).sharding.spec, *[None] * x.ndim)[: x.ndim]]
+    spec = _axes(x)
     for axis in whole:
         spec[axis] = None
     return jax.sharding.reshard(drawn, NamedSharding(mesh, PartitionSpec(*spec)))
+
+
+def _axes(x: Array) -> list[Any]:
+    """The axes of a mesh that each axis of ``x`` is spread over."""
+    spec = jax.typeof(x).sharding.spec
+    return [*spec, *[None] * (x.ndim - len(spec))]
 
 
 def _explicit_mesh(tree: Any) -> AbstractMesh | None:

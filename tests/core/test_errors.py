@@ -1,16 +1,14 @@
 """A mistake is named before anything runs: what was expected, and what was got."""
 
 import re
-from functools import partial
 
 import jax
 import jax.export
 import jax.numpy as jnp
 import pytest
-from cases import assert_close, make_cell, make_problem, over_cells, random_like
+from cases import make_cell, make_problem, over_cells
 
-from lstm_jax import CELLS, bidirectional, lstm, one_way, stack, trace, unroll
-from lstm_jax.cells.base import multiply_input, project, scale
+from lstm_jax import CELLS, bidirectional, one_way, stack, trace, unroll
 from lstm_jax.kernels import IMPLEMENTATIONS
 from lstm_jax.min_lstm import MinLSTMCarry, min_lstm, min_lstm_unroll
 
@@ -170,46 +168,6 @@ def test_nothing_is_made_of_weights_that_are_not_there():
         rest = {k: w for k, w in params.items() if k != name}
         with pytest.raises(ValueError, match=f"^params: expected .*{name} "):
             unroll(make_cell("gru"), rest, xs)
-
-
-def low_rank(params, x, dtype):
-    return project(x @ params["w_down"], params["w_up"], dtype)
-
-
-def with_squares(params, x, dtype):
-    return multiply_input(params, jnp.concatenate([x, x * x], axis=-1), dtype)
-
-
-def with_gains(params, x, dtype):
-    return multiply_input(params, scale(x, params["gain"]), dtype)
-
-
-# How a cell of one's own may read its inputs, and what it reads of 3 features.
-OWN = {
-    "low rank": (low_rank, {"w_down": (3, 2), "w_up": (2, 16)}),
-    "more rows": (with_squares, {"w_ih": (6, 16)}),
-    "gains": (with_gains, {"w_ih": (3, 16), "gain": (3,)}),
-}
-
-
-@pytest.mark.parametrize("kind", OWN)
-@pytest.mark.parametrize("implementation", ["scan", "fused"])
-def test_a_cell_that_reads_its_inputs_in_its_own_way(kind, implementation):
-    own, shapes = OWN[kind]
-    cell = lstm(4)._replace(project=own)
-    shapes = {**shapes, "w_hh": (4, 16), "b": (16,)}
-    shapes = {k: jax.ShapeDtypeStruct(v, jnp.float32) for k, v in shapes.items()}
-    params, xs = random_like(shapes, 1), make_problem("lstm").xs
-
-    def loss(params):
-        how = {"implementation": implementation}
-        return (unroll(cell, params, xs, **how)[1] ** 2).sum()
-
-    def by_hand(params):
-        step, start = partial(cell.step, params), cell.initial_carry(xs.shape[1:2])
-        return (jax.lax.scan(step, start, xs)[1] ** 2).sum()
-
-    assert_close(jax.grad(loss)(params), jax.grad(by_hand)(params))
 
 
 def test_numbers_that_are_no_floats():

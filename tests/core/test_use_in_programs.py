@@ -3,15 +3,18 @@
 import gc
 import warnings
 import weakref
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import assert_close, random_like
 from jax import export
 
 from lstm_jax import bidirectional, draw_together, lstm, one_way, stack, trace, unroll
 from lstm_jax.cells import CELLS
+from lstm_jax.cells.base import multiply_input, project, scale
 from lstm_jax.layers import dropout
 
 XS = np.random.default_rng(0).normal(size=(5, 2, 3)).astype(np.float32)
@@ -152,3 +155,43 @@ def test_a_cell_keeps_nothing_alive_once_it_is_gone():
     made = [make() for _ in range(3)]
     gc.collect()
     assert [ref() for ref in made] == [None] * 3
+
+
+def low_rank(params, x, dtype):
+    return project(x @ params["w_down"], params["w_up"], dtype)
+
+
+def with_squares(params, x, dtype):
+    return multiply_input(params, jnp.concatenate([x, x * x], axis=-1), dtype)
+
+
+def with_gains(params, x, dtype):
+    return multiply_input(params, scale(x, params["gain"]), dtype)
+
+
+# How a cell of one's own may read its inputs, and what it reads of 3 features.
+OWN = {
+    "low rank": (low_rank, {"w_down": (3, 2), "w_up": (2, 16)}),
+    "more rows": (with_squares, {"w_ih": (6, 16)}),
+    "gains": (with_gains, {"w_ih": (3, 16), "gain": (3,)}),
+}
+
+
+@pytest.mark.parametrize("kind", OWN)
+@pytest.mark.parametrize("implementation", ["scan", "fused"])
+def test_a_cell_that_reads_its_inputs_in_its_own_way(kind, implementation):
+    own, shapes = OWN[kind]
+    cell = lstm(4)._replace(project=own)
+    shapes = {**shapes, "w_hh": (4, 16), "b": (16,)}
+    shapes = {k: jax.ShapeDtypeStruct(v, jnp.float32) for k, v in shapes.items()}
+    params, xs = random_like(shapes, 1), jnp.asarray(XS)
+
+    def loss(params):
+        how = {"implementation": implementation}
+        return (unroll(cell, params, xs, **how)[1] ** 2).sum()
+
+    def by_hand(params):
+        step, start = partial(cell.step, params), cell.initial_carry(xs.shape[1:2])
+        return (jax.lax.scan(step, start, xs)[1] ** 2).sum()
+
+    assert_close(jax.grad(loss)(params), jax.grad(by_hand)(params))
