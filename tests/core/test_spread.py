@@ -21,6 +21,7 @@ from lstm_jax import (
     unroll,
     zoneout_lstm,
 )
+from lstm_jax.layers import dropout
 
 STEPS, ROWS, WIDTH, HIDDEN = 5, 8, 3, 4
 INPUTS = ("params", "xs", "carry", "lengths", "h_mask")
@@ -171,6 +172,15 @@ def test_layers_and_dropout_run_over_an_explicit_mesh():
     with jax.set_mesh(mesh):
         placed = spread(mesh, xs, None, "data"), spread(mesh, lengths, "data")
         assert_close(grad(spread(mesh, params), *placed), expected)
+
+
+def test_a_draw_for_all_rows_of_an_explicit_mesh():
+    """Its axis of one cannot be split as that of the rows is."""
+    xs, mesh = make_inputs(integers=False)[0], make_mesh(AxisType.Explicit)
+    drop = jax.jit(lambda xs: dropout(jax.random.key(0), xs, 0.5, along=(0, 1)))
+    with jax.set_mesh(mesh):
+        got = drop(spread(mesh, xs, None, "data"))
+    assert_close(got, drop(xs))
 
 
 def over_an_explicit_mesh(run, params, xs, *axes):
