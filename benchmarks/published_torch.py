@@ -40,8 +40,8 @@ class OneHotLSTM(nn.Module):
 
     Attributes:
       dense: multiply one-hot vectors, as the tutorial does.  Otherwise the rows that
-        they would pick are gathered: the same function of the same weights, in a
-        twentieth of the time.
+        they would pick are gathered: the same function of the same weights, in less
+        time.
     """
 
     def __init__(self, config: ModelConfig, vocab_size: int) -> None:

@@ -5,7 +5,8 @@
 One LSTM layer of ours, forward and backward, in a process prepared as ``train.py``
 prepares its own.  Time is the median of a few runs; memory is what the compiled
 program asks for beside its arguments and results.  Writes
-``results/speed/scaling.json``; ``benchmarks/speed_table.py`` puts it into README.
+``results/speed/scaling.json``; ``benchmarks/speed_table.py`` puts it into
+``docs/speed.md``.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Write README's table of parts of the test split from ``results/subsets.json``.
+"""Write the table of parts of the test split from ``results/subsets.json``.
 
 python benchmarks/subsets_table.py
 

@@ -60,6 +60,8 @@ def _check_sizes(file: ZipFile) -> None:
             shape, _, dtype = read(data)
         if dtype.hasobject:
             raise ValueError(f"{member.filename}: objects, not numbers")
+        if not dtype.itemsize and math.prod(shape):
+            raise ValueError(f"{member.filename}: {shape} of nothing")
         if math.prod(shape) * dtype.itemsize > member.file_size:
             raise ValueError(
                 f"{member.filename}: fewer bytes than its shape {shape} needs"

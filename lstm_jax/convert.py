@@ -15,7 +15,8 @@ Haiku       LSTM                                    i,g,f,o; 1 is added to f; on
 ==========  ======================================  ================================
 
 Two biases that are added become one, and come back as one bias and zeros: the
-function is the same, the arrays are not.  All else comes back bit for bit.
+function is the same, the arrays are not.  The forget gate's bias of Haiku is rounded
+when 1 is added or taken away.  All else comes back bit for bit.
 
 Refused, for our cells compute another function: Keras' ``GRU(reset_after=False)`` and
 Haiku's GRU (the reset gate acts before the product), Haiku's VanillaRNN (ReLU); and of

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.extend.core import Jaxpr, Literal
 
+from lstm_jax.drafts import draft_of
 from lstm_jax.errors import UserError
 from lstm_jax.trained import Trained
 
@@ -66,11 +67,10 @@ def export_onnx(trained: Trained, path: Path) -> None:
         output_names=["logits"],
     )
     onnx.helper.set_model_props(model, _metadata(trained))
-    draft = path.with_name(f"{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(model.SerializeToString())
-        draft.replace(path)
+        with draft_of(path) as draft:
+            draft.write_bytes(model.SerializeToString())
     except OSError as error:
         raise UserError(f"{path}: expected a file to write, got: {error}") from error
 

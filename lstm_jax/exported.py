@@ -6,7 +6,6 @@ or a pickle, nothing is unpacked to disk, and what it may hold and how large tha
 must be what the manifest says.
 """
 
-import contextlib
 import hashlib
 import json
 import struct
@@ -26,6 +25,7 @@ from lstm_jax.data.config import TRUNCATIONS
 from lstm_jax.data.datasets import Text
 from lstm_jax.data.ngrams import NGrams, check_ngrams, no_ngrams
 from lstm_jax.data.tokenizer import parse_tokenizer
+from lstm_jax.drafts import draft_of
 from lstm_jax.errors import UserError
 from lstm_jax.loaded import About, Loaded, Programs
 
@@ -46,7 +46,9 @@ _NO_MANIFEST = (
 )
 _LARGEST_MANIFEST = 1 << 20
 _LARGEST_FILE = 4 << 30
-# The beginning of time in zip files: the same model is the same file.
+_DEEPEST = 16  # groups in groups of arrays
+# The beginning of time in zip files: the same model, exported by the same command, is
+# the same file.
 _TIME = (1980, 1, 1, 0, 0, 0)
 
 
@@ -80,16 +82,12 @@ def write_model(
     """
     files = _contents(loaded, programs)
     manifest = json.dumps(_describe(loaded, platforms, files), indent=2) + "\n"
-    draft = path.with_name(f"{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(draft, "w") as archive:
+        with draft_of(path) as draft, zipfile.ZipFile(draft, "w") as archive:
             for name, data in {_MANIFEST: manifest.encode(), **files}.items():
                 archive.writestr(_entry(name), data)
-        draft.replace(path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            draft.unlink()
         raise UserError(f"{path}: expected a file to write, got: {error}") from error
 
 
@@ -105,7 +103,7 @@ def read_model(path: Path) -> Loaded:
     _check_platform(path, manifest)
     loaded = Loaded(
         programs=_read_programs(path, manifest, files),
-        params=_nested(_arrays(path, _PARAMS, files)),
+        params=_nested(path, _arrays(path, _PARAMS, files)),
         text=_read_text(path, manifest, files),
         max_length=manifest.max_length,
         truncate=manifest.truncate,
@@ -164,15 +162,20 @@ def _flat(tree: Any, prefix: str = "") -> list[tuple[str, np.ndarray]]:
     return [x for name in sorted(tree) for x in _flat(tree[name], f"{prefix}{name}/")]
 
 
-def _nested(arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+def _nested(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     """The inverse of ``_flat``."""
     tree: dict[str, Any] = {}
-    for path, array in arrays.items():
-        *folders, name = path.split("/")
+    for name, array in arrays.items():
+        *folders, last = name.split("/", _DEEPEST)
         place = tree
         for folder in folders:
             place = place.setdefault(folder, {})
-        place[name] = array
+            if not isinstance(place, dict):
+                raise UserError(
+                    f"{path}: {_PARAMS}: expected an array or a group of them, got "
+                    f"both as {folder!r}"
+                )
+        place[last] = array
     return tree
 
 
@@ -270,10 +273,15 @@ def _read_programs(
     for name, file in _PROGRAMS.items():
         try:
             program = export.deserialize(bytearray(files[file]))
+            # The program inside is of a version of its own, and only parsed here.
+            program.mlir_module()
+            if program.nr_devices != 1:
+                raise ValueError(f"a program for {program.nr_devices} devices")
         except Exception as error:  # whatever a parser makes of it
             raise UserError(
                 f"{path}: {file}: expected a program that jax {jax.__version__} reads, "
-                f"got one of jax {manifest.versions.get('jax')}; export the model again"
+                f"got one of jax {manifest.versions.get('jax')}; export the model "
+                "again, with this version or an older one"
             ) from error
         programs[name] = program.call
     return Programs(**programs)
@@ -314,9 +322,14 @@ def _check_together(path: Path, loaded: Loaded) -> None:
         jax.ShapeDtypeStruct((2, width), jnp.int32),
         jax.ShapeDtypeStruct((2, width, num_logits), jnp.float32),
     )
+    alone = [jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for x in inputs]
+    way = [jax.ShapeDtypeStruct((n,), jnp.float32) for n in (num_logits, 4)]
+    programs, params = loaded.programs, loaded.params
     try:
-        prepared = jax.eval_shape(loaded.programs.prepare, loaded.params)
-        shape = jax.eval_shape(loaded.programs.logits, prepared, *inputs).shape
+        prepared = jax.eval_shape(programs.prepare, params)
+        shape = jax.eval_shape(programs.logits, prepared, *inputs).shape
+        jax.eval_shape(programs.gates, params, alone[0])
+        jax.eval_shape(programs.gradients, params, *alone, *way)
         if len(loaded.about.label_names) != max(num_logits, 2):
             raise ValueError(f"label_names {loaded.about.label_names}")
         if loaded.text.ngrams.ratios.shape[1] != num_logits:
@@ -325,7 +338,7 @@ def _check_together(path: Path, loaded: Loaded) -> None:
             raise ValueError(f"truncate {loaded.truncate!r}")
         if shape != (2, num_logits) or not 0 < loaded.max_length < 2**31:
             raise ValueError(f"logits {shape}, max_length {loaded.max_length}")
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         problem = " ".join(str(error).split())[:200]
         raise UserError(
             f"{path}: expected programs and numbers that fit together, got: {problem}"

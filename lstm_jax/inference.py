@@ -23,6 +23,9 @@ from lstm_jax.one_behind import one_behind
 
 # Of the way, where the gradient is computed for integrated gradients.
 GRADIENT_POINTS = 128
+# Tokens, times points, whose gradients are computed at once: a large LSTM keeps 30 kB
+# of each.
+_TOKENS_AT_ONCE = 1 << 15
 # The shortest text that is padded to a length of its own.
 _NARROWEST = 16
 
@@ -52,11 +55,14 @@ class Predictor:
         mesh = _local_mesh(batch_size)
         everywhere = NamedSharding(mesh, PartitionSpec())
         self._rows = NamedSharding(mesh, PartitionSpec("data"))
-        self._params = jax.device_put(loaded.params, everywhere)
+        params = jax.device_put(loaded.params, everywhere)
+        # What is of one text is computed on one device: on all of them it would be the
+        # same work, and the same memory, as many times.
+        self._params = jax.tree.map(lambda x: x.addressable_data(0), params)
         # Left where they were computed: nothing has to be sent between devices, in
         # an order that other threads could disturb.
         self._logits = jax.jit(loaded.programs.logits, out_shardings=self._rows)
-        self._prepared = jax.jit(loaded.programs.prepare)(self._params)
+        self._prepared = jax.jit(loaded.programs.prepare)(params)
         self._gates = jax.jit(loaded.programs.gates)
         self._gradients = jax.jit(loaded.programs.gradients)
         # A shape is compiled once, however many threads ask for it.
@@ -119,13 +125,13 @@ class Predictor:
           stop: when set, the lengths that are left are not compiled.
         """
         contrast = np.zeros(self.loaded.num_logits)
-        for width in self._widths:
+        for width in map(int, self._widths):
             if stop is not None and stop.is_set():
                 return
             words = np.full(width, UNKNOWN_ID, np.int32)
             self.logits_of_ids([words])
             self.gates_of_ids(words[: self.loaded.max_length])
-            self.gradients_of_ids(words, contrast, GRADIENT_POINTS)
+            self.gradients_of_ids(words, contrast, _points_at_once(width))
 
     def token_ids(self, texts: Sequence[str]) -> list[np.ndarray]:
         """The tokens of each text, at full length.
@@ -186,17 +192,26 @@ class Predictor:
         """
         data = self._encoded([token_ids])
         length, count = int(data.lengths[0]), len(data.ngram_ids[0])
-        batch = self._batch(data, np.zeros(1, int), self._width(length))
-        shares = (np.arange(num_points, dtype=np.float32) + 0.5) / num_points
-        # One at a time: each of them computes with many copies of the text.
+        width = self._width(length)
+        inputs = [x[0] for x in _inputs(self._batch(data, np.zeros(1, int), width))]
+        words, ngrams = np.zeros(width), np.zeros(len(inputs[2]))
+        for shares in _shares(num_points, _points_at_once(width)):
+            weight = len(shares) / num_points
+            some = self._gradients_at(inputs, contrast, shares)
+            words, ngrams = words + weight * some[0], ngrams + weight * some[1]
+        words, ngrams = words.astype(np.float32), ngrams.astype(np.float32)
+        return words[:length], ngrams[:count]
+
+    def _gradients_at(
+        self, inputs: list[Any], contrast: np.ndarray, shares: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The mean over some points of the way."""
+        # Waited for before another begins: each computes with many copies of the text.
         with self._lock:
             words, ngrams = self._gradients(
-                self._params,
-                *(x[0] for x in _inputs(batch)),
-                contrast.astype(np.float32),
-                shares,
+                self._params, *inputs, contrast.astype(np.float32), shares
             )
-        return np.asarray(words)[:length], np.asarray(ngrams)[:count]
+            return np.asarray(words), np.asarray(ngrams)
 
     def _encoded(self, token_ids: list[np.ndarray]) -> Encoded:
         """Cut, with n-grams; the labels mean nothing."""
@@ -254,6 +269,19 @@ def text_widths(max_length: int) -> np.ndarray:
     while widths[-1] < max_length:
         widths.append(2 * widths[-1])
     return np.array([*widths[:-1], max(max_length, _NARROWEST)], np.int32)
+
+
+def _points_at_once(width: int) -> int:
+    """How many points of the way, a power of two, fit beside each other."""
+    most = max(1, _TOKENS_AT_ONCE // width)
+    return min(GRADIENT_POINTS, 1 << (most.bit_length() - 1))
+
+
+def _shares(num_points: int, at_once: int) -> Iterator[np.ndarray]:
+    """The midpoints of equal parts of the way, some at a time."""
+    shares = (np.arange(num_points, dtype=np.float32) + 0.5) / num_points
+    for start in range(0, num_points, at_once):
+        yield shares[start : start + at_once]
 
 
 def _local_mesh(batch_size: int) -> Mesh:

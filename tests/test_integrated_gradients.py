@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from trained import TEXTS, make_predictor
 
+from lstm_jax import inference
 from lstm_jax.explain import contrast_of, explain_text, integrated_gradients
 from lstm_jax.measures import scores
 
@@ -96,6 +97,30 @@ def test_an_unknown_word_adds_nothing_to_the_network(predictor):
     contrast = contrast_of(predictor.loaded.num_logits, 1, 0)
     network, _ = predictor.gradients_of_ids(ids, contrast, 8)
     assert network[1] == 0 and network[0] != 0
+
+
+def test_points_that_do_not_fit_beside_each_other_are_taken_in_turns(
+    predictor, monkeypatch
+):
+    (ids,) = predictor.token_ids([TEXTS[0]])
+    contrast = contrast_of(predictor.loaded.num_logits, 1, 0)
+    whole = predictor.gradients_of_ids(ids, contrast, 10)
+    program, shares, devices = predictor._gradients, [], set()
+
+    def gradients(*inputs):
+        shares.append(len(inputs[-1]))
+        outcome = program(*inputs)
+        devices.update(*(x.devices() for x in outcome))
+        return outcome
+
+    monkeypatch.setattr(predictor, "_gradients", gradients)
+    monkeypatch.setattr(inference, "_TOKENS_AT_ONCE", 16 * 5)  # texts of 16 tokens
+    found = predictor.gradients_of_ids(ids, contrast, 10)
+    assert shares == [4, 4, 2]
+    assert len(devices) == 1  # each of the eight would do the same
+    for ours, expected in zip(found, whole, strict=True):
+        assert ours.dtype == np.float32
+        np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_more_points_close_the_gap():

@@ -216,6 +216,32 @@ def test_without_a_word_no_gates_are_drawn(tmp_path):
     }
 
 
+@pytest.mark.parametrize("num_classes", [2, 3])
+def test_names_that_begin_with_an_underscore_are_in_the_legends(num_classes):
+    names = [f"__label__{n}" for n in range(num_classes)]
+    found = make_findings(num_classes, label_names=names)
+    shown = names_of({"label_names": names}, num_classes)
+    for draw in (draw_roc, draw_precision_recall):
+        written = "\n".join(words_of(draw(found.judged, found.summary)))
+        assert all(f" {name}: " in written for name in shown[1:])
+    if num_classes > 2:
+        short = found.explanations.short
+        written = words_of(draw_gates(short, found.summary, shown))
+        assert {f" {name}" for name in shown} <= set(written)
+
+
+def test_of_many_classes_the_likeliest_are_drawn_while_it_is_read():
+    found = make_findings(12)
+    short, rng = found.explanations.short, np.random.default_rng(3)
+    logits = rng.normal(size=(len(short.words), 12)).astype(np.float32)
+    logits[-1] = rng.permutation(12)
+    short = short._replace(logits=logits)
+    names = [f"class {n}" for n in range(12)]
+    axes = draw_gates(short, found.summary, names).axes[0]
+    drawn = {text.get_text() for text in axes.get_legend().get_texts()}
+    assert drawn == {f"class {n}" for n in np.argsort(logits[-1])[6:]}
+
+
 @pytest.mark.parametrize("names", [["$x", "y$_{"], ["$", "$$"], ["$", "$$", "$$$"]])
 def test_dollars_in_names_are_no_formula(names):
     found = make_findings(len(names), label_names=names, config_name="$\\bad{$")

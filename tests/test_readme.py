@@ -62,7 +62,7 @@ def test_the_table_of_published_systems_has_every_run(published_table):
             assert ("one seed" if count == 1 else f"({count} seeds)") in rows[name]
 
 
-def test_our_rows_were_run_with_the_settings_shipped(published_table):
+def test_our_rows_are_of_shipped_configs_and_of_the_whole_test_split(published_table):
     for path in (ROOT / "results/published/ours").glob("*.json"):
         summary = json.loads(path.read_text())
         assert (ROOT / f"configs/{summary['config_name']}.py").exists()

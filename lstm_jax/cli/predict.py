@@ -17,6 +17,7 @@ from lstm_jax.errors import UserError
 from lstm_jax.measures import probabilities
 from lstm_jax.output import print_as_file
 
+_STDIN = "standard input"
 _WIDTH = 60  # of a text in a line
 
 
@@ -59,7 +60,7 @@ def _read(options: argparse.Namespace) -> list[str]:
         print(
             "One text a line; an empty one is left out. Ctrl-D ends.", file=sys.stderr
         )
-    return read_lines(check_lines(stdin, "standard input"))
+    return read_lines(list(check_lines(stdin, _STDIN)), _STDIN)
 
 
 def _text_writer(names: tuple[str, ...]) -> Callable[[Judged], None]:

@@ -22,7 +22,6 @@ from lstm_jax.paths import expand
 
 logger = logging.getLogger(__name__)
 
-_ENDINGS = ".csv, .tsv, .jsonl or .ndjson"
 # Bad lines that one message shows.
 _SHOWN = 3
 # The largest that a C long holds on every system.
@@ -250,16 +249,23 @@ def _refuse_missing_columns(
             )
 
 
-def check_ending(setting: str, path: str) -> str:
+def check_ending(setting: str, path: str, others: tuple[str, ...] = ()) -> str:
     """The ending of ``path``, in lower case.
+
+    Args:
+      setting: that names it.
+      path: of the file.
+      others: endings that the caller could read, beside those of tables.
 
     Raises:
       UserError: it is that of no format.
     """
     ending = Path(path).suffix.lower()
     if ending not in _READERS:
+        *names, last = *_READERS, *others
         raise UserError(
-            f"{setting}: expected a file that ends in {_ENDINGS}, got {path!r}"
+            f"{setting}: expected a file that ends in {', '.join(names)} or {last}, "
+            f"got {path!r}"
         )
     return ending
 

@@ -1,11 +1,11 @@
 """Texts that nobody has labelled: a file, or lines."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 from lstm_jax.data.encoding import check_lines, open_text
-from lstm_jax.data.files import read_table
+from lstm_jax.data.files import check_ending, read_table
 from lstm_jax.data.groups import reason
 from lstm_jax.errors import UserError
 from lstm_jax.paths import expand
@@ -25,6 +25,7 @@ def read_texts(path: str, text_column: str) -> list[str]:
       UserError: the file cannot be read, or rows are bad.
     """
     if Path(path).suffix.lower() != ".txt":
+        check_ending("--file", path, others=(".txt",))
         columns = {"--text-column": text_column}
         return read_table("--file", path, columns).columns[text_column]
     try:
@@ -34,19 +35,19 @@ def read_texts(path: str, text_column: str) -> list[str]:
         raise UserError(
             f"--file: expected a file to read, got {path!r}: {reason(error)}"
         ) from error
-    texts = read_lines(lines)
+    return read_lines(lines, path)
+
+
+def read_lines(lines: Sequence[str], where: str) -> list[str]:
+    r"""One text a line; lines that hold nothing are left out, and told.
+
+    >>> read_lines(["A film.\n", " \n", "Another.\n"], "texts.txt")
+    ['A film.', 'Another.']
+    """
+    texts = [stripped for line in lines if (stripped := line.strip())]
     if len(texts) < len(lines):
         logger.warning(
             "%s: %d of %d lines are empty and left out",
-            *(path, len(lines) - len(texts), len(lines)),
+            *(where, len(lines) - len(texts), len(lines)),
         )
     return texts
-
-
-def read_lines(lines: Iterable[str]) -> list[str]:
-    r"""One text a line; lines that hold nothing are left out.
-
-    >>> read_lines(["A film.\n", " \n", "Another.\n"])
-    ['A film.', 'Another.']
-    """
-    return [stripped for line in lines if (stripped := line.strip())]

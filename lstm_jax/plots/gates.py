@@ -16,6 +16,7 @@ from lstm_jax.plots.style import (
     add_grid,
     as_written,
     figure_of,
+    in_legend,
     new_figure,
     set_title,
 )
@@ -78,7 +79,9 @@ def draw_gates(
 def _draw_running(axes: Axes, logits: np.ndarray, label_names: list[str]) -> None:
     """The probability of the review up to each word."""
     chance = 100 * probabilities(logits)
-    drawn = [1] if chance.shape[1] == 2 else range(min(_MOST_CLASSES, chance.shape[1]))
+    # Of many, those that are likeliest in the end.
+    likeliest = np.argsort(-chance[-1], kind="stable")[:_MOST_CLASSES]
+    drawn = [1] if chance.shape[1] == 2 else sorted(likeliest)
     for number, label in enumerate(drawn):
         axes.plot(
             chance[:, label],
@@ -87,7 +90,7 @@ def _draw_running(axes: Axes, logits: np.ndarray, label_names: list[str]) -> Non
             marker="o",
             markersize=4,
             linewidth=2,
-            label=label_names[label],
+            label=in_legend(label_names[label]),
         )
     axes.axhline(50, color=GREY, linestyle=":")
     axes.set_ylim(-4, 104)

@@ -16,6 +16,7 @@ from lstm_jax.plots.style import (
     add_grid,
     add_legend,
     figure_of,
+    in_legend,
     new_figure,
     set_labels,
     set_title,
@@ -80,6 +81,6 @@ def _draw_classes(
             color=CYCLE[number % len(CYCLE)],
             linestyle=DASHES[number // len(CYCLE) % len(DASHES)],
             linewidth=2,
-            label=f"{judged.label_names[label]}: {area} {line.area:.4f}",
+            label=in_legend(f"{judged.label_names[label]}: {area} {line.area:.4f}"),
         )
     add_legend(axes, columns=2)

@@ -87,6 +87,15 @@ def add_legend(
     return as_written(legend)
 
 
+def in_legend(name: str) -> str:
+    """``name``, so that it is shown: matplotlib leaves out what begins with "_".
+
+    >>> in_legend("__label__good"), in_legend("good")
+    (' __label__good', 'good')
+    """
+    return f" {name}" if name.startswith("_") else name
+
+
 def as_written(legend: Legend) -> Legend:
     """The same legend; "$" in a name is no formula."""
     for text in legend.get_texts():

@@ -155,9 +155,9 @@ def _gates(found: Findings) -> Words:
         f"the review: {' '.join(short.words)}"
     )
     caption = (
-        "The shortest validation review with at least 20 tokens. Above: what the whole "
-        "model says of the review up to each word. Units are sorted by their "
-        "hidden state at the last word."
+        "The shortest validation review with at least 20 tokens (the longest, where "
+        "all have fewer). Above: what the whole model says of the review up to each "
+        "word. Units are sorted by their hidden state at the last word."
     )
     return alt, caption
 

@@ -67,6 +67,10 @@ from lstm_jax.training.task import Batches, Task
 from lstm_jax.training.workdir import Workdir, write_json
 
 logger = logging.getLogger(__name__)
+_STAY_RANDOM = (
+    "the words' vectors stay the random ones that they begin as: model.train_embedding "
+    'is False, and model.embedding_file is ""'
+)
 
 
 class Learner(NamedTuple):
@@ -277,6 +281,8 @@ def _batch(work: Work, data: Encoded, plan: Plan, index: int) -> Batch:
 def _vectors(config: ModelConfig, data: Datasets) -> dict[str, PyTree]:
     """The embedding to begin with, nothing when it is drawn."""
     if not config.embedding_file:
+        if not (config.train_embedding or config.pretrained):
+            logger.warning(_STAY_RANDOM)
         return {}
     vocab = data.text.tokenizer.get_vocab()
     path = expand(config.embedding_file, "model.embedding_file")

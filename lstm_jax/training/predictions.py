@@ -78,13 +78,20 @@ def load_predictions(path: Path) -> Predictions:
     arrays = read_arrays(path, "predictions")
     try:
         names = [n for n in ("val", "test") if f"{n}_logits" in arrays]
-        splits = {
-            name: Split(*(arrays[f"{name}_{key}"] for key in Split._fields))
-            for name in names
-        }
+        splits = {name: _split(arrays, name) for name in names}
         return Predictions(splits["val"], splits.get("test"), arrays["word_counts"])
-    except KeyError as error:
+    except (KeyError, ValueError) as error:
         raise UserError(f"{path}: expected predictions, got: {error}") from error
+
+
+def _split(arrays: dict[str, np.ndarray], name: str) -> Split:
+    """The arrays of a split, once they fit together."""
+    split = Split(*(arrays[f"{name}_{key}"] for key in Split._fields))
+    kinds = [x.dtype.kind + str(x.ndim) for x in split]
+    if kinds != ["f2", "i1", "i1"] or len({len(x) for x in split}) > 1:
+        shapes = ", ".join(f"{x.dtype} {x.shape}" for x in split)
+        raise ValueError(f"arrays of {name} that do not fit together: {shapes}")
+    return split
 
 
 def choose_examples(val: Split, texts: list[str]) -> dict[str, Any]:

@@ -54,6 +54,7 @@ def test_frozen_vectors_stay_those_of_the_file_and_resume_exactly(
     with caplog.at_level("INFO", logger="lstm_jax"):
         train_and_evaluate(config, tmp_path / "whole")
     assert "vectors for 12 of " in caplog.text
+    assert "stay the random" not in caplog.text
 
     def stop(run, snapshot):
         save(run, snapshot)
@@ -84,6 +85,14 @@ def test_frozen_vectors_stay_those_of_the_file_and_resume_exactly(
             table[vocab["great"]], read_vector(vector_file, "great")
         )
         assert np.abs(table[vocab[NOT_IN_FILE]]).min() > 0
+
+
+def test_random_vectors_that_nothing_trains_are_told(
+    tiny_config, small, tmp_path, caplog
+):
+    changes = {**small, "model.train_embedding": False, "train.epochs": 1}
+    train_and_evaluate(tiny_config(changes), tmp_path)
+    assert "vectors stay the random ones" in caplog.text
 
 
 def test_a_wrong_dimension_ends_in_one_line(tiny_config, small, vector_file, tmp_path):

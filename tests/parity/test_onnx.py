@@ -8,6 +8,7 @@ from tokenizers import Tokenizer
 from trained import TEXTS, Known, make_trained
 
 from lstm_jax.data.batches import make_batch
+from lstm_jax.errors import UserError
 from lstm_jax.export_onnx import export_onnx
 
 pytest.importorskip("jax2onnx", reason="jax2onnx is not installed: the extra [onnx]")
@@ -48,6 +49,14 @@ def test_the_logits_are_the_same(kind, tmp_path, caplog):
         inputs = {i.name: getattr(batch, i.name) for i in session.get_inputs()}
         (found,) = session.run(["logits"], inputs)
         np.testing.assert_allclose(found, expected[rows], atol=1e-5)
+
+
+def test_a_folder_in_its_place_is_told_and_nothing_is_left(tmp_path):
+    (tmp_path / "model.onnx").mkdir()
+    trained = make_trained(**{"model.cell": "rnn", "model.bidirectional": False})
+    with pytest.raises(UserError, match="expected a file to write"):
+        export_onnx(trained, tmp_path / "model.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
 
 
 def test_what_is_needed_beside_it_is_in_it(tmp_path):

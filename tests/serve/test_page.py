@@ -6,6 +6,8 @@ import pytest
 from browser import Browser, find_browser
 from served import serve_small_model
 
+from lstm_jax.serve.requests import MOST_EXPLAINED
+
 PATH = find_browser()
 pytestmark = pytest.mark.skipif(PATH is None, reason="no Chromium here")
 
@@ -89,3 +91,19 @@ def test_a_refusal_is_shown(browser, server):
     browser.value("ask(5)")
     wait_for(browser, "!at('problem').hidden")
     assert "expected a string" in browser.value("at('problem').textContent")
+
+
+def test_a_refusal_shows_no_verdict_of_another_text(browser, server):
+    browser.open(f"http://127.0.0.1:{server.port}/", width=800)
+    type_in(browser, "great film")
+    assert browser.value("at('result').hidden") is False
+    browser.value("ask(5)")
+    wait_for(browser, "!at('problem').hidden")
+    assert browser.value("at('result').hidden") is True
+    browser.value("at('text').value = ''; typed()")
+    assert browser.value("at('problem').hidden") is True
+
+
+def test_no_more_can_be_typed_than_is_explained(browser, server):
+    browser.open(f"http://127.0.0.1:{server.port}/", width=800)
+    assert browser.value("at('text').maxLength") == MOST_EXPLAINED

@@ -61,6 +61,7 @@ async function ask(text) {
 function complain(message) {
   at("problem").textContent = `No answer: ${message}.`;
   at("problem").hidden = false;
+  at("result").hidden = true;  // it is of another text
 }
 
 function typed() {
@@ -69,6 +70,7 @@ function typed() {
   if (!text.trim()) {
     if (asking) asking.abort();
     at("result").hidden = true;
+    at("problem").hidden = true;
     return;
   }
   waiting = setTimeout(() => ask(text), WAIT);
