@@ -57,7 +57,7 @@ def leave(folder, right):
     """What a finished run leaves that is read here, of four test reviews."""
     labels = np.array([0, 1, 0, 1], np.int32)
     logits = np.where(right, labels, 1 - labels)[:, None] - np.float32(0.5)
-    split = Split(logits, labels, np.ones(4))
+    split = Split(logits, labels, np.ones(4, np.int32))
     save_predictions(
         Predictions(split, split, np.ones(3, np.int64)), folder / "predictions.npz"
     )

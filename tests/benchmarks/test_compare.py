@@ -34,7 +34,9 @@ def runs(tmp_path):
 
 def leave(folder, logits, labels):
     folder.mkdir()
-    split = Split(np.array(logits, np.float32)[:, None], labels, np.ones(len(labels)))
+    split = Split(
+        np.array(logits, np.float32)[:, None], labels, np.ones(len(labels), np.int32)
+    )
     predictions = Predictions(split, split, np.ones(3, np.int64))
     save_predictions(predictions, folder / "predictions.npz")
     summary = {"config_name": folder.name, "seed": 1}

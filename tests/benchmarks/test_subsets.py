@@ -35,7 +35,11 @@ def leave_run(folder, name, test_logits, val_logits=(1.0, -1.0)):
     """What a finished run leaves that is read here; one logit a review."""
     folder.mkdir()
     splits = [
-        Split(np.array(logits, np.float32)[:, None], labels, np.ones(len(labels)))
+        Split(
+            np.array(logits, np.float32)[:, None],
+            labels,
+            np.ones(len(labels), np.int32),
+        )
         for logits, labels in ((val_logits, LABELS[:2]), (test_logits, LABELS))
     ]
     predictions = Predictions(splits[0], splits[1], np.ones(3, np.int64))
