@@ -2,6 +2,7 @@
 
     python benchmarks/ablation.py lstm --seeds 0 1 2 [--config.data....=... ...]
     python benchmarks/ablation.py finetune --pretrained runs/lm
+    python benchmarks/ablation.py lstm_best --pretrained runs/lm_labelled
 
 Each run has a folder below ``--workdir``, so that the same command goes on after it was
 stopped.  ``nothing`` is run first: the others are compared with it, seed by seed and
@@ -26,6 +27,15 @@ ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "results" / "ablation.json"
 _WHOLE = "nothing"
 _KEPT = ("val", "test", "best_epoch", "device", "versions", "commit")  # of a summary
+# Of what begins as a language model.
+_OF_A_LANGUAGE_MODEL: dict[str, tuple[str, ...]] = {
+    "shifted words": ("train.adversarial_norm=0.0",),
+    "layers that begin to move one after the other": ("optim.unfreeze_epochs=0.0",),
+    "lower layers that move less": ("optim.layer_decay=1.0",),
+    "the moving average of the weights": ("optim.ema_decay=0.0",),
+    "whole reviews (400 words instead)": ("data.max_length=400",),
+    "last output and maximum (the mean alone)": ("model.pooling=mean",),
+}
 # By config: what is off, and how; the first of each is the config as it is.
 VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
     "lstm": {
@@ -62,12 +72,12 @@ VARIANTS: dict[str, dict[str, tuple[str, ...]]] = {
             "optim.layer_decay=1.0",
             "optim.unfreeze_epochs=0.0",
         ),
-        "shifted words": ("train.adversarial_norm=0.0",),
-        "layers that begin to move one after the other": ("optim.unfreeze_epochs=0.0",),
-        "lower layers that move less": ("optim.layer_decay=1.0",),
-        "the moving average of the weights": ("optim.ema_decay=0.0",),
-        "whole reviews (400 words instead)": ("data.max_length=400",),
-        "last output and maximum (the mean alone)": ("model.pooling=mean",),
+        **_OF_A_LANGUAGE_MODEL,
+    },
+    "lstm_best": {
+        _WHOLE: (),
+        "dropout of words": ("model.word_dropout_rate=0.0",),
+        **_OF_A_LANGUAGE_MODEL,
     },
 }
 
@@ -95,7 +105,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("config", choices=list(VARIANTS))
     parser.add_argument("--workdir", type=Path, default=Path("runs/ablation"))
-    parser.add_argument("--pretrained", default="runs/lm", help="of finetune alone")
+    parser.add_argument("--pretrained", help="of those that begin as a language model")
     parser.add_argument("--seeds", nargs="*", type=int, default=[0])
     parser.add_argument("--only", nargs="*", help="what to leave out")
     arguments, settings = parser.parse_known_args()
@@ -109,7 +119,7 @@ def main() -> None:
 
 
 def measure(
-    point: Point, workdir: Path, pretrained: str, settings: list[str]
+    point: Point, workdir: Path, pretrained: str | None, settings: list[str]
 ) -> dict[str, Any]:
     """Train, go on, or leave it as it is; what came out."""
     folder = workdir / point.name
@@ -126,11 +136,11 @@ def right(folder: Path) -> np.ndarray:
     return subsets.right_by_mean([compare.read_test(str(folder))])
 
 
-def command(point: Point, folder: Path, pretrained: str) -> list[str]:
+def command(point: Point, folder: Path, pretrained: str | None) -> list[str]:
     """What a user would type."""
     words = [sys.executable, "train.py", "--config", f"configs/{point.config}.py"]
     words += [f"--workdir={folder.absolute()}", f"--config.seed={point.seed}"]
-    if point.config == "finetune":
+    if pretrained:
         words += [f"--config.model.pretrained={Path(pretrained).absolute()}"]
     settings = VARIANTS[point.config][point.left_out]
     return words + [f"--config.{setting}" for setting in settings]

@@ -23,7 +23,7 @@ def ablation(monkeypatch, tmp_path):
     return module
 
 
-@pytest.mark.parametrize("name", ["lstm", "lstm_words", "finetune"])
+@pytest.mark.parametrize("name", ["lstm", "lstm_words", "finetune", "lstm_best"])
 def test_each_variant_changes_a_setting_of_the_config(ablation, name):
     config = importlib.import_module(f"configs.{name}").get_config()
     made = {}
@@ -37,7 +37,7 @@ def test_each_variant_changes_a_setting_of_the_config(ablation, name):
         made[left_out] = from_dict(changed.to_dict())
     assert made["nothing"] == from_dict(config.to_dict())
     assert len({repr(one) for one in made.values()}) == len(made) > 5
-    assert len(ablation.VARIANTS) == 3
+    assert len(ablation.VARIANTS) == 4
 
 
 def test_a_command_is_that_of_a_user_with_one_thing_off(ablation):
@@ -49,7 +49,7 @@ def test_a_command_is_that_of_a_user_with_one_thing_off(ablation):
         "--config.model.pretrained=/runs/lm",
         "--config.train.adversarial_norm=0.0",
     ]
-    words = ablation.command(ablation.Point("lstm", MOVED, 0), Path("/a"), "/runs/lm")
+    words = ablation.command(ablation.Point("lstm", MOVED, 0), Path("/a"), None)
     assert words[5:] == ["--config.seed=0", "--config.optim.ema_decay=0.0"]
 
 
