@@ -46,7 +46,16 @@ class RecurrentCell(nn.RNNCellBase):
 
     @nn.compact
     def __call__(self, carry: Carry, inputs: Array) -> tuple[Carry, Array]:
-        """One step: inputs ``[B, D]`` to the next carry and y ``[B, H]``."""
+        """One step: inputs ``[B, D]`` to the next carry and y ``[B, H]``.
+
+        Raises:
+          ValueError: the inputs are integers.
+        """
+        if is_one_hot(inputs):  # one number says nothing of how many there are
+            raise ValueError(
+                f"inputs: expected floats [B, D], got {inputs.dtype} "
+                f"{list(inputs.shape)}"
+            )
         made = self.cell(self.features)
         params = _declare(self, made.init, inputs.shape[-1], self.param_dtype)
         return made.step(params, carry, inputs)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.nn.initializers import Initializer, lecun_normal
 from jax.typing import DTypeLike
@@ -20,10 +21,17 @@ from lstm_jax.cells.base import (
     init_gates,
     product_dtype,
     project,
+    widest,
 )
 from lstm_jax.kernels.scan import keep
 from lstm_jax.layers import Layer
-from lstm_jax.shapes import batch_shape, check_lengths, check_width
+from lstm_jax.shapes import (
+    batch_shape,
+    check_floats,
+    check_lengths,
+    check_width,
+    tell_shapes,
+)
 from lstm_jax.spread import leave_to_xla
 from lstm_jax.unroll import time_mask
 
@@ -104,6 +112,7 @@ def min_lstm_unroll(
     return leave_to_xla(run, len(batch_shape(xs)), carry, xs, params, lengths)
 
 
+@partial(jax.jit, static_argnames="reverse")
 def _run(
     carry: MinLSTMCarry | None,
     xs: Array,
@@ -115,7 +124,7 @@ def _run(
     """All steps at once."""
     mask = None if lengths is None else time_mask(lengths, xs.shape[0])
     xs = xs if mask is None else keep(mask, xs, 0)
-    start = jnp.zeros((), _carry_dtype(params)) if carry is None else carry.h
+    start = jnp.zeros((), _carry_dtype(params, xs)) if carry is None else carry.h
     f, new = _weigh(params, xs, start.dtype)
     if mask is not None:  # a padded step keeps all and adds nothing
         f, new = keep(mask, f, 1), keep(mask, new, 0)
@@ -177,6 +186,7 @@ def min_lstm(
     def apply(params, xs, *, carry=None, lengths=None, key=None):
         """See ``Layer``; nothing is random here."""
         del key
+        _check_params(params, 3 * hidden_size)
         how = {"carry": carry, "lengths": lengths, "reverse": reverse}
         return min_lstm_unroll(params, xs, **how)
 
@@ -199,14 +209,16 @@ def _after(first: tuple[Array, Array], then: tuple[Array, Array]) -> tuple:
     return kept * f, added * f + new
 
 
-def _carry_dtype(params: Params) -> jnp.dtype:
-    """The dtype of the parameters, and float32 at least."""
-    return jnp.promote_types(params["b"].dtype, jnp.float32)
+def _carry_dtype(params: Params, xs: Array) -> jnp.dtype:
+    """The widest dtype of both, and float32 at least."""
+    return widest(jnp.float32, product_dtype(params, xs), params["b"].dtype)
 
 
 def _check(
     params: Params, xs: Array, carry: MinLSTMCarry | None, lengths: Array | None
 ) -> None:
+    *_, width = (0, *np.shape(params.get("b", 0)))
+    _check_params(params, max(3, width // 3 * 3))
     check_width(params, xs)
     if xs.shape[:1] in ((), (0,)):
         raise ValueError(f"xs: expected a step at least, got shape {xs.shape}")
@@ -214,4 +226,16 @@ def _check(
         expected = (*batch_shape(xs), params["w_ih"].shape[-1] // 3)
         if carry.h.shape != expected:
             raise ValueError(f"carry: expected h {expected}, got {carry.h.shape}")
+        check_floats(carry)
     check_lengths(xs, lengths)
+
+
+def _check_params(params: Params, width: int) -> None:
+    """Of three blocks side by side, together so wide."""
+    got = {name: np.shape(leaf) for name, leaf in params.items()}
+    rows = got.get("w_ih", ("D",))[:1]
+    wanted = {"w_ih": (*rows, width), "b": (width,)}
+    if got != wanted:
+        raise ValueError(
+            f"params: expected {tell_shapes(wanted)}, got {tell_shapes(got)}"
+        )

@@ -82,6 +82,15 @@ def check_carry(cell: Cell, xs: Array, carry: Carry) -> None:
     # A tuple equals a named one of the same shapes; the cell asks it for names.
     if wanted != got or jax.tree.structure(expected) != jax.tree.structure(carry):
         raise ValueError(f"carry: expected the shapes {wanted}, got {got}")
+    check_floats(carry)
+
+
+def check_floats(carry: Carry) -> None:
+    """Check that a carry can hold sums.
+
+    Raises:
+      ValueError: they would be rounded.
+    """
     for leaf in jax.tree.leaves(carry):
         if not jnp.issubdtype(leaf.dtype, jnp.floating):
             raise ValueError(f"carry: expected floats, got {leaf.dtype}")
@@ -110,7 +119,9 @@ def check_params(cell: Cell, params: Params, xs: Array) -> None:
     got = {name: jax.tree.map(np.shape, leaf) for name, leaf in params.items()}
     wanted = _shapes(cell, got["w_ih"][0] if "w_ih" in got else xs.shape[-1])
     if not wanted.items() <= got.items() or not (is_own or got.keys() <= wanted.keys()):
-        raise ValueError(f"params: expected {_tell(wanted)}, got {_tell(got)}")
+        raise ValueError(
+            f"params: expected {tell_shapes(wanted)}, got {tell_shapes(got)}"
+        )
     if cell.noise is not None:  # which may stand beside the features
         return
     if not is_own or not _reads(cell, params, xs):
@@ -145,7 +156,12 @@ def _shapes(cell: Cell, num_features: int) -> dict[str, Any]:
     return known[num_features]
 
 
-def _tell(shapes: dict[str, Any]) -> str:
+def tell_shapes(shapes: dict[str, Any]) -> str:
+    """In the order of their names.
+
+    >>> tell_shapes({"w_ih": (3, 16), "b": (16,)})
+    'b (16,), w_ih (3, 16)'
+    """
     return ", ".join(f"{name} {shapes[name]}" for name in sorted(shapes))
 
 

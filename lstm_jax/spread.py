@@ -56,7 +56,10 @@ def leave_to_xla(
         """Over these axes of the mesh, and whole in H."""
         return NamedSharding(mesh, PartitionSpec(*axes, None))
 
-    spread_out: Any = auto_axes(run, out_sharding=(spread(*spec[1:]), spread(*spec)))
+    shardings = spread(*spec[1:]), spread(*spec)
+    # A ``shard_map`` around it may have taken some axes.
+    axes = tuple(mesh.explicit_axes)
+    spread_out: Any = auto_axes(run, axes=axes, out_sharding=shardings)
     return spread_out(*arguments)
 
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from lstm_jax.cells.base import Carry, Cell, Params, product_dtype, project
+from lstm_jax.cells.base import Carry, Cell, Params, product_dtype, project, widest
 from lstm_jax.kernels import (
     IMPLEMENTATIONS,
     KERNELS,
@@ -41,7 +41,8 @@ def unroll(
       xs: ``[T, B, D]``; B may be several dimensions, or none.  Integers ``[T, B]``
         stand for one-hot vectors of width D, which are never made; they are to be 0 to
         D - 1, others are taken for another of these.
-      carry: the carry to start from; None starts from ``cell.initial_carry``.
+      carry: the carry to start from; None starts from ``cell.initial_carry``, of the
+        widest dtype of ``params`` and ``xs``, float32 at least.
       lengths: integers ``[B]``, the real steps of each sequence, which come
         first; None means all T.  Whatever stands in the padding changes nothing.
       h_mask: ``[B, H]``, multiplied with the hidden state where the gates read it:
@@ -60,8 +61,9 @@ def unroll(
         "scan" has both modes; "cudnn" is NVIDIA's LSTM, in float32; "pallas" is one
         GPU program for all steps of a small LSTM.  The last two are not split over
         devices, but by ``shard_map``, and know no forward mode over the gradient,
-        as in ``jax.hessian``; nor is "pallas" exported, or differentiated twice in a
-        loop around it, as that of ``chunk_size``.  "auto" is what
+        as in ``jax.hessian``; nor is "cudnn" mapped by ``vmap`` or differentiated
+        twice, nor "pallas" exported, or differentiated twice in a loop around it, as
+        that of ``chunk_size``.  "auto" is what
         ``choose_implementation`` says.
 
     Returns:
@@ -233,13 +235,13 @@ def _choose(cell: Cell, params: Params, xs: Array) -> str:
 
 
 def _initial_carry(cell: Cell, params: Params, xs: Array) -> Carry:
-    return cell.initial_carry(batch_shape(xs), _carry_dtype(params))
+    return cell.initial_carry(batch_shape(xs), _carry_dtype(params, xs))
 
 
-def _carry_dtype(params: Params) -> jnp.dtype:
-    """The dtype of the parameters, and float32 at least: a carry sums over T."""
-    widest = jnp.result_type(*jax.tree.leaves(params))
-    return widest if jnp.finfo(widest).bits > 32 else jnp.dtype(jnp.float32)
+def _carry_dtype(params: Params, xs: Array) -> jnp.dtype:
+    """The widest dtype of both, and float32 at least: a carry sums over T."""
+    of_params = jnp.result_type(*jax.tree.leaves(params))
+    return widest(jnp.float32, product_dtype(params, xs), of_params)
 
 
 def _check_loop(

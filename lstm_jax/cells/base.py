@@ -52,6 +52,8 @@ class Adjoint(NamedTuple):
     depend on the cotangents is computed on the way forward, when the gates are at hand.
 
     Attributes:
+      gates: whose gradient it is; that of a cell with others it is not.
+      update: likewise.
       keep: ``(params, carry, v, u) -> (carry, factors, kept)``: ``update`` of
         ``gates``, and what ``back`` needs; ``factors`` has the shape and dtype of v,
         or is None, and ``back`` gets nothing for it.
@@ -62,6 +64,8 @@ class Adjoint(NamedTuple):
         ``gates`` reads, over all steps at once.
     """
 
+    gates: Callable[[Params, Carry, Array, Array], Any]
+    update: Callable[[Params, Carry, Any], Carry]
     keep: Callable[[Params, Carry, Array, Array], tuple[Carry, Array | None, Any]]
     back: Callable[[Params, Any, Any, Carry], tuple[Carry, Array, Array | None]]
     others: Callable[[Params, Any, Carry, Array], Params]
@@ -79,9 +83,8 @@ class Cell(NamedTuple):
       update: ``(params, carry, gates) -> carry``, a NamedTuple with a field ``h``.
         Neither reads ``w_ih`` or ``w_hh``.
       output_size: the width of ``h``, which is the output ``y``.
-      adjoint: the gradient of ``update`` and ``gates``, for kernels; with None they
-        differentiate the two, which costs more time and memory.  A cell made from
-        another with ``_replace`` has to replace this too.
+      adjoint: the gradient of ``update`` and ``gates``, for kernels; with None, or
+        that of others, they differentiate the two, which costs more time and memory.
       noise: None, or ``(key, xs) -> xs``, what training does to the inputs of a cell
         that is random: it adds features, which ``project`` knows.
 
@@ -105,9 +108,19 @@ class Cell(NamedTuple):
     adjoint: Adjoint | None = None
     noise: Callable[[Array, Array], Array] | None = None
 
+    @property
+    def own_adjoint(self) -> Adjoint | None:
+        """``adjoint``, if it is of these ``gates`` and this ``update``.
+
+        One that came along when either was replaced is not.
+        """
+        adjoint, own = self.adjoint, (self.gates, self.update)
+        return adjoint if adjoint and (adjoint.gates, adjoint.update) == own else None
+
     def step(self, params: Params, carry: Carry, x: Array) -> tuple[Carry, Array]:
         """One step: x ``[B, D]``, or integers ``[B]``, to the next carry and y."""
         v = self.project(params, x, carry.h.dtype)
+        check_batch(v, carry)
         return self.recur(params, carry, v, product_dtype(params, x))
 
     def recur(
@@ -214,22 +227,40 @@ def project(x: Array, w: Array, dtype: DTypeLike) -> Array:
     if not jnp.issubdtype(dtype, jnp.floating):  # the sums would be rounded to it
         raise ValueError(f"carry: expected floats, got {jnp.dtype(dtype)}")
     if is_one_hot(x):
-        return jnp.asarray(w)[x].astype(dtype)
+        return _look_up(jnp.asarray(w), x, jnp.dtype(dtype))
     given = jax.dtypes.canonicalize_dtype(x.dtype)
     x, w = multipliable(x.astype(given), w.astype(given), dtype)
     return jnp.matmul(x, w, preferred_element_type=dtype)
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(2,))
+def _look_up(w: Array, x: Array, dtype: jnp.dtype) -> Array:
+    """Rows of ``w``, widened."""
+    return w[x].astype(dtype)
+
+
+@_look_up.defjvp
+def _look_up_widened(dtype: jnp.dtype, primals: Any, tangents: Any) -> tuple:
+    """Widened first: the gradient of a row is a sum over all its places in ``dtype``.
+
+    In bfloat16 that of a frequent word would stop growing after some hundred of them.
+    """
+    w, x = primals
+    d_w = tangents[0].astype(widest(w.dtype, dtype))
+    return _look_up(w, x, dtype), d_w[x].astype(dtype)
 
 
 def multipliable(x: Array, w: Array, dtype: DTypeLike) -> tuple[Array, Array]:
     """Both operands of a product that adds up in ``dtype``, as XLA can multiply them.
 
     Where it cannot multiply bfloat16 they are widened: the same numbers, in more time.
+    What is wider than ``dtype`` stays as it is.
 
     >>> a, b = multipliable(jnp.ones(2), jnp.ones(2), "float32")
     >>> a.dtype == b.dtype == jnp.float32
     True
     """
-    if x.dtype == dtype or not lacks_mixed_products():
+    if widest(x.dtype, dtype) == x.dtype or not lacks_mixed_products():
         return x, w
     return x.astype(dtype), w.astype(dtype)
 
@@ -239,7 +270,19 @@ def lacks_mixed_products() -> bool:
 
     So on a CPU before jax 0.10.2; which shapes they are depends on the version.
     """
-    return jax.default_backend() == "cpu" and jax.__version_info__ < (0, 10, 2)
+    return platform() == "cpu" and jax.__version_info__ < (0, 10, 2)
+
+
+def platform() -> str:
+    """Where programs run that are not placed elsewhere: "cpu", "gpu" or "tpu".
+
+    >>> with jax.default_device(jax.devices("cpu")[0]):
+    ...     platform()
+    'cpu'
+    """
+    config: Any = jax.config
+    default = config.jax_default_device  # a device, the name of its kind, or None
+    return getattr(default, "platform", default) or jax.default_backend()
 
 
 def multiply_input(params: Params, x: Array, dtype: DTypeLike) -> Array:
@@ -273,6 +316,15 @@ def product_dtype(params: Params, x: Array) -> jnp.dtype:
     return jax.dtypes.canonicalize_dtype(x.dtype)  # NumPy's float64 may be none of JAX
 
 
+def widest(*dtypes: DTypeLike) -> jnp.dtype:
+    """The one of most bits, where promotion may be strict.
+
+    >>> widest("bfloat16", "float32").name
+    'float32'
+    """
+    return jnp.dtype(max(dtypes, key=lambda dtype: jnp.finfo(dtype).bits))
+
+
 def add_bias(v: Array, b: Array) -> Array:
     """``v + b`` with b ``[G]`` broadcast by hand, in v's dtype."""
     return v + jnp.broadcast_to(b.astype(v.dtype), v.shape)
@@ -287,6 +339,19 @@ def bias_gradient(params: Params, kept: Any, d_carry: Carry, d_v: Array) -> Para
     """``Adjoint.others`` of a cell whose gates add a bias ``b`` to v, and no more."""
     del kept, d_carry
     return {"b": d_v.sum(range(d_v.ndim - 1)).astype(params["b"].dtype)}
+
+
+def check_batch(v: Array, carry: Carry) -> None:
+    """Refuse an input of other rows than the carry has: one row would go with any.
+
+    Raises:
+      ValueError: ``x: expected the rows of the carry, ...``.
+    """
+    if v.shape[:-1] != carry.h.shape[:-1]:
+        raise ValueError(
+            f"x: expected the rows of the carry, {carry.h.shape[:-1]}, "
+            f"got {v.shape[:-1]}"
+        )
 
 
 def check_size(name: str, size: int) -> None:

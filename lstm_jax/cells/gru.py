@@ -15,6 +15,7 @@ from lstm_jax.cells.base import (
     Params,
     add_bias,
     bias_gradient,
+    check_batch,
     check_size,
     init_gates,
     made_once,
@@ -59,8 +60,8 @@ def gru_cell(params: Params, carry: GRUCarry, x: Array) -> tuple[GRUCarry, Array
     Returns:
       The next carry, and ``y [B, H]`` in the dtype of ``x``.
 
-    Source: Cho et al. (2014), with the reset gate after the product as in
-      Chung, Gulcehre, Cho & Bengio (2014).
+    Source: Cho et al. (2014), the first version of arXiv:1406.1078; the third, and
+      Chung, Gulcehre, Cho & Bengio (2014), reset ``h`` before the product.
 
     Example:
       >>> params = gru(4).init(jax.random.key(0), input_size=3)
@@ -70,6 +71,7 @@ def gru_cell(params: Params, carry: GRUCarry, x: Array) -> tuple[GRUCarry, Array
     """
     dtype = product_dtype(params, x)
     v = multiply_input(params, x, carry.h.dtype)
+    check_batch(v, carry)
     u = project(carry.h.astype(dtype), params["w_hh"], v.dtype)
     carry = gru_update(params, carry, gru_gates(params, carry, v, u))
     return carry, carry.h.astype(dtype)
@@ -180,6 +182,6 @@ def gru(
         """Zeros."""
         return GRUCarry(h=jnp.zeros((*batch_shape, hidden_size), dtype))
 
-    adjoint = Adjoint(gru_keep, gru_back, gru_others)
-    step = (multiply_input, gru_gates, gru_update)
-    return Cell(init, initial_carry, *step, hidden_size, adjoint)
+    step = (gru_gates, gru_update)
+    adjoint = Adjoint(*step, gru_keep, gru_back, gru_others)
+    return Cell(init, initial_carry, multiply_input, *step, hidden_size, adjoint)

@@ -16,6 +16,7 @@ from lstm_jax.cells.base import (
     Params,
     add_bias,
     bias_gradient,
+    check_batch,
     check_size,
     init_gates,
     made_once,
@@ -73,6 +74,7 @@ def lstm_cell(params: Params, carry: LSTMCarry, x: Array) -> tuple[LSTMCarry, Ar
     """
     dtype = product_dtype(params, x)
     v = multiply_input(params, x, carry.h.dtype)
+    check_batch(v, carry)
     u = project(carry.h.astype(dtype), params["w_hh"], v.dtype)
     carry = lstm_update(params, carry, lstm_gates(params, carry, v, u))
     return carry, carry.h.astype(dtype)
@@ -188,9 +190,9 @@ def lstm(
         shape = (*batch_shape, hidden_size)
         return LSTMCarry(c=jnp.zeros(shape, dtype), h=jnp.zeros(shape, dtype))
 
-    adjoint = Adjoint(lstm_keep, lstm_back, bias_gradient)
-    step = (multiply_input, lstm_gates, lstm_update)
-    return Cell(init, initial_carry, *step, hidden_size, adjoint)
+    step = (lstm_gates, lstm_update)
+    adjoint = Adjoint(*step, lstm_keep, lstm_back, bias_gradient)
+    return Cell(init, initial_carry, multiply_input, *step, hidden_size, adjoint)
 
 
 def is_lstm(cell: Cell) -> bool:

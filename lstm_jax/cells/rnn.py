@@ -14,6 +14,7 @@ from lstm_jax.cells.base import (
     Params,
     add_bias,
     bias_gradient,
+    check_batch,
     check_size,
     draw,
     made_once,
@@ -56,6 +57,7 @@ def rnn_cell(params: Params, carry: RNNCarry, x: Array) -> tuple[RNNCarry, Array
     """
     dtype = product_dtype(params, x)
     v = multiply_input(params, x, carry.h.dtype)
+    check_batch(v, carry)
     u = project(carry.h.astype(dtype), params["w_hh"], v.dtype)
     carry = rnn_update(params, carry, rnn_gates(params, carry, v, u))
     return carry, carry.h.astype(dtype)
@@ -134,6 +136,6 @@ def rnn(
         """Zeros."""
         return RNNCarry(h=jnp.zeros((*batch_shape, hidden_size), dtype))
 
-    adjoint = Adjoint(rnn_keep, rnn_back, bias_gradient)
-    step = (multiply_input, rnn_gates, rnn_update)
-    return Cell(init, initial_carry, *step, hidden_size, adjoint)
+    step = (rnn_gates, rnn_update)
+    adjoint = Adjoint(*step, rnn_keep, rnn_back, bias_gradient)
+    return Cell(init, initial_carry, multiply_input, *step, hidden_size, adjoint)

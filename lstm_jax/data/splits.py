@@ -23,14 +23,16 @@ _SPLIT_SEED = 0
 
 
 def hold_out(corpus: Corpus, fraction: float) -> tuple[np.ndarray, np.ndarray]:
-    """``split_validation`` of the train reviews; warns where they have no groups.
+    """``split_validation`` of the train reviews; warns of what flatters.
 
     Not of made-up reviews, which say themselves that they are no measure.
     """
     train, val = split_validation(corpus.train, fraction)
-    if corpus.train.groups is None and not corpus.notice:
+    if corpus.notice:
+        return train, val
+    if corpus.train.groups is None:
         logger.warning(_RANDOM)
-        _tell_copies(*(corpus.train.pick(rows).texts for rows in (train, val)))
+    _tell_copies(*(corpus.train.pick(rows).texts for rows in (train, val)))
     return train, val
 
 

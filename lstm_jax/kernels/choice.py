@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from lstm_jax.cells.base import Cell
+from lstm_jax.cells.base import Cell, platform
 from lstm_jax.cells.lstm import is_lstm
 
 # The largest hidden sizes of which the Pallas kernel was measured to be faster than
@@ -39,9 +39,9 @@ def choose_implementation(
       >>> name in ("fused", "pallas")
       True
     """
-    backend = jax.default_backend()
+    backend = platform()
     if backend == "cpu":
-        how = "written by hand" if cell.adjoint else "computed by autodiff"
+        how = "written by hand" if cell.own_adjoint else "computed by autodiff"
         return "fused", f"its training step was the fastest; its gradient is {how}"
     if backend != "gpu":
         return "fused", f"as on a CPU: nothing was measured on a {backend}"
@@ -62,7 +62,7 @@ def choose_unroll() -> int:
     """
     # On a GPU the kernels of eight steps are started at once: 4 to 40 % less time for a
     # training step.  On a CPU nothing is gained for a longer compilation.
-    return 8 if jax.default_backend() == "gpu" else 1
+    return 8 if platform() == "gpu" else 1
 
 
 @functools.cache

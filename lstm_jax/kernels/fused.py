@@ -33,6 +33,7 @@ from lstm_jax.cells.base import (
     Params,
     is_one_hot,
     multiply_input,
+    platform,
     product_dtype,
     project,
 )
@@ -56,7 +57,7 @@ class Loop(NamedTuple):
     @property
     def adjoint(self) -> Adjoint:
         """Of the cell."""
-        return self.cell.adjoint or differentiate(self.cell)
+        return self.cell.own_adjoint or differentiate(self.cell)
 
     @property
     def stacked_dtype(self) -> DTypeLike:
@@ -360,11 +361,11 @@ def differentiate(cell: Cell) -> Adjoint:
         _, pull = jax.vjp(lambda params: finish(params, *kept), params)
         return pull(d_carry)[0]
 
-    return Adjoint(keep, back, others)
+    return Adjoint(cell.gates, cell.update, keep, back, others)
 
 
 def _is_cpu() -> bool:
-    return jax.default_backend() == "cpu"
+    return platform() == "cpu"
 
 
 def _scan(loop: Loop, step: Any, carry: Any, inputs: Any) -> tuple[Any, Any]:
@@ -384,7 +385,7 @@ def _kept_as(loop: Loop, kept: Any, dtype: DTypeLike) -> Any:
 
     One by autodiff keeps what the step read, which has to stay what it was.
     """
-    if not loop.is_narrow or loop.cell.adjoint is None:
+    if not loop.is_narrow or loop.cell.own_adjoint is None:
         return kept
     return jax.tree.map(lambda k: k.astype(dtype), kept)
 

@@ -20,7 +20,14 @@ from jax import Array
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import triton
 
-from lstm_jax.cells.base import Carry, Cell, Params, multipliable, product_dtype
+from lstm_jax.cells.base import (
+    Carry,
+    Cell,
+    Params,
+    multipliable,
+    platform,
+    product_dtype,
+)
 from lstm_jax.cells.lstm import LSTMCarry, is_lstm
 from lstm_jax.kernels.fused import Loop, Weights, fused, hoist, run_loop
 from lstm_jax.kernels.fused import gradient_of_w_hh as sum_over_steps
@@ -60,7 +67,7 @@ def pallas(
 
 
 def _check(cell: Cell) -> None:
-    backend = jax.default_backend()
+    backend = platform()
     wrong = {
         f"a GPU, or a CPU to test it, got a {backend}": backend not in ("gpu", "cpu"),
         "an LSTM cell, got another": not is_lstm(cell),

@@ -33,12 +33,13 @@ def fold_embedding(module: TextClassifier) -> Folded:
     """Fold the embedding into the first layer, to classify; training needs both.
 
     A classifier that has no embedding stays as it is, as does one whose cell does more
-    to its input than to multiply it, or that does not compute in float32: the rows
-    would be rounded where the sums were not.
+    to its input than to multiply it, whose kernel takes vectors alone, or that does not
+    compute in float32: the rows would be rounded where the sums were not.
     """
     cell = CELLS[module.cell](module.hidden_size)
     multiplies = cell.project is multiply_input and module.dtype == "float32"
-    if module.inputs == "one_hot" or not multiplies:
+    takes_words = module.inputs != "one_hot" and module.implementation != "cudnn"
+    if not (multiplies and takes_words):
         return Folded(module, lambda params: params)
     return Folded(module.clone(inputs="one_hot", input_dropout_rate=0.0), _fold)
 

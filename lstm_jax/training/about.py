@@ -6,6 +6,7 @@ import jax
 
 from lstm_jax.data.corpus import Corpus
 from lstm_jax.data.datasets import Text, save_text
+from lstm_jax.errors import UserError
 from lstm_jax.training.workdir import Workdir, read_json, write_json
 
 
@@ -26,6 +27,19 @@ def leave_text(
     }
     write_json(workdir.about, about)
     save_text(text, workdir.path)
+
+
+def check_text(workdir: Workdir) -> None:
+    """Look that a run that goes on still has the words that it learned.
+
+    Raises:
+      UserError: it has not; others in their place would be read in silence.
+    """
+    if workdir.is_started() and not workdir.tokenizer.exists():
+        raise UserError(
+            f"{workdir.tokenizer}: expected the words of the run, got nothing there; "
+            "restore the file"
+        )
 
 
 def read_origin(workdir: Workdir) -> dict[str, Any]:

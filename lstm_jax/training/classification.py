@@ -34,7 +34,7 @@ from lstm_jax.models.config import ModelConfig
 from lstm_jax.models.fold import fold_embedding
 from lstm_jax.one_behind import one_behind
 from lstm_jax.paths import expand
-from lstm_jax.training.about import leave_text, read_origin
+from lstm_jax.training.about import check_text, leave_text, read_origin
 from lstm_jax.training.adversarial import adversarial_loss
 from lstm_jax.training.compile import compile_step, first_state
 from lstm_jax.training.config import Config
@@ -130,6 +130,7 @@ def make_classification(config: Config, workdir: Workdir) -> Task:
       UserError: data or settings are not as expected.
     """
     with shared_mistakes():
+        check_text(workdir)
         started = workdir.is_started()
         # A run that goes on has all of it in its own folder.
         pretrained = NOTHING if started else read_pretrained(config)

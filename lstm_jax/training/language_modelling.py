@@ -18,7 +18,7 @@ from lstm_jax.data.streams import Streams, Window, count_windows, lay_out
 from lstm_jax.models.build import build_language_model
 from lstm_jax.models.language_model import LanguageModel
 from lstm_jax.one_behind import one_behind
-from lstm_jax.training.about import leave_text
+from lstm_jax.training.about import check_text, leave_text
 from lstm_jax.training.compile import compile_step, first_state
 from lstm_jax.training.config import Config
 from lstm_jax.training.devices import (
@@ -76,6 +76,7 @@ def make_language_modelling(config: Config, workdir: Workdir) -> Task:
       UserError: data or settings are not as expected.
     """
     with shared_mistakes():
+        check_text(workdir)
         texts = load_texts(config, workdir)
     leave_text(workdir, texts.corpus, texts.text)
     work = _prepare(config, texts)

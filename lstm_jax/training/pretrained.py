@@ -94,6 +94,11 @@ def check_held_out(
             "has held out; validation flatters where it has read those reviews"
         )
     same = pretrained.source == digest_texts(train_texts)
+    if pretrained.source and not same:
+        logger.warning(
+            "model.pretrained: a language model of other reviews than those of data; "
+            "validation flatters where it has read some that are held out here"
+        )
     if same and pretrained.held_out != digest_texts(val_texts):
         raise UserError(
             "model.pretrained: expected a language model that holds out the same "

@@ -331,3 +331,12 @@ def test_weights_of_another_width_are_refused():
     variables = random_variables(ours.LSTM(HIDDEN))
     with pytest.raises(Exception, match="shape"):
         ours.LSTM(HIDDEN + 1).apply(variables, random_xs())
+
+
+@over_cells
+def test_a_cell_takes_no_integers(cell):
+    """Nothing says how many numbers there are; the batch would be taken for it."""
+    made = CELL[cell](HIDDEN)
+    carry = made.initialize_carry(jax.random.key(0), (BATCH, INPUT))
+    with pytest.raises(ValueError, match=r"^inputs: expected floats .*, got int32"):
+        made.init(jax.random.key(0), carry, jnp.zeros(BATCH, jnp.int32))

@@ -121,3 +121,12 @@ def test_an_export_that_leaves_sizes_open_gets_the_loop(machine):
     closed = jax.ShapeDtypeStruct((5, 2, 3), "float32")
     traced = jax.jit(lambda xs: unroll(cell, params, xs)).trace(closed)
     assert jaxprs.named(traced.jaxpr.jaxpr, "pallas_call")
+
+
+def test_what_runs_on_another_device_is_chosen_for_that(machine):
+    machine("gpu")
+    assert choose_implementation(lstm(8))[0] == "pallas"
+    for cpu in (jax.devices("cpu")[0], "cpu"):
+        with jax.default_device(cpu):
+            assert choose_implementation(lstm(8))[0] == "fused"
+            assert choose_unroll() == 1

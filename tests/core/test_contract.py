@@ -447,6 +447,22 @@ def test_float64_stays_float64(cell, implementation):
 
 
 @over_runs
+def test_float64_inputs_make_a_float64_carry(cell, implementation):
+    """Whose parameters may be narrower: what they add up to is not rounded."""
+    with enable_x64(True):
+        problem = make_problem(cell)
+        widen = partial(jnp.asarray, dtype="float64")
+        xs = widen(problem.xs) / 3
+        outputs = [
+            unroll(make_cell(cell), params, xs, implementation=implementation)
+            for params in (problem.params, jax.tree.map(widen, problem.params))
+        ]
+        assert {leaf.dtype.name for leaf in jax.tree.leaves(outputs)} == {"float64"}
+        for narrow, wide in zip(*map(jax.tree.leaves, outputs), strict=True):
+            np.testing.assert_allclose(narrow, wide, rtol=1e-13, atol=1e-15)
+
+
+@over_runs
 def test_float32_stays_float32_when_float64_is_enabled(cell, implementation):
     with enable_x64(True):
         problem = make_problem(cell)

@@ -8,7 +8,17 @@ import jax.numpy as jnp
 import pytest
 from cases import make_cell, make_problem, over_cells
 
-from lstm_jax import CELLS, bidirectional, one_way, stack, trace, unroll
+from lstm_jax import (
+    CELLS,
+    bidirectional,
+    gru_cell,
+    lstm_cell,
+    one_way,
+    rnn_cell,
+    stack,
+    trace,
+    unroll,
+)
 from lstm_jax.kernels import IMPLEMENTATIONS
 from lstm_jax.min_lstm import MinLSTMCarry, min_lstm, min_lstm_unroll
 
@@ -217,3 +227,21 @@ def test_booleans_are_refused(cell):
     ):
         with pytest.raises(ValueError, match=f"^{message}"):
             run()
+
+
+@over_cells
+def test_a_step_of_other_rows_than_the_carry(cell):
+    """One row would go with any: the carry that comes out would be another."""
+    problem, made = make_problem(cell), make_cell(cell)
+    carry = made.initial_carry((1,))
+    for x in (problem.xs[0], jnp.zeros((1, 3), jnp.int32)):
+        with pytest.raises(ValueError, match=r"^x: expected the rows of the carry, "):
+            made.step(problem.params, carry, x)
+
+
+@pytest.mark.parametrize("step", [lstm_cell, gru_cell, rnn_cell])
+def test_a_cell_of_other_rows_than_the_carry(step):
+    name = step.__name__.removesuffix("_cell")
+    problem, carry = make_problem(name), make_cell(name).initial_carry((1,))
+    with refuses("x: expected the rows of the carry, (1,), got (4,)"):
+        step(problem.params, carry, problem.xs[0])

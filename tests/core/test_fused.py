@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import jaxprs
 import numpy as np
 import pytest
-from cases import make_cell, make_problem, over_cells
+from cases import assert_close, make_cell, make_problem, over_cells, probe
 
 from lstm_jax import CELLS, unroll
+from lstm_jax.cells.lstm import lstm_gates, lstm_update
 from lstm_jax.kernels.fused import differentiate
 
 HIDDEN = 5
@@ -97,7 +98,9 @@ def test_a_plain_scan_holds_more(name="lstm"):
 
 def another(cell):
     """The same cell, but to jit another: what was traced is traced again."""
-    return cell._replace(update=partial(cell.update))
+    update, adjoint = partial(cell.update), cell.adjoint
+    adjoint = adjoint and adjoint._replace(update=update)
+    return cell._replace(update=update, adjoint=adjoint)
 
 
 def traced_anew(function, *inputs):
@@ -403,3 +406,60 @@ def test_of_no_steps_nothing_is_learned_but_the_carry(cell):
     d_params, d_carry = jax.grad(loss, argnums=(0, 1))(params, carry)
     assert not any(np.any(d) for d in jax.tree.leaves(d_params))
     jax.tree.map(lambda d, c: np.testing.assert_allclose(d, 2 * c), d_carry, carry)
+
+
+def louder_gates(params, carry, v, u):
+    return lstm_gates(params, carry, v, 2 * u)
+
+
+def deaf_update(params, carry, gates):
+    return lstm_update(params, carry._replace(c=carry.c / 2), gates)
+
+
+@pytest.mark.parametrize("change", [{"gates": louder_gates}, {"update": deaf_update}])
+def test_a_cell_made_from_another_is_not_differentiated_as_that(change):
+    cell = make_cell("lstm")._replace(**change)
+    assert cell.adjoint is not None and cell.own_adjoint is None
+    params, _, xs, lengths = make_problem("lstm")
+
+    def loss(params, implementation):
+        how = {"lengths": lengths, "implementation": implementation}
+        return probe(unroll(cell, params, xs, **how))
+
+    grad = jax.jit(jax.value_and_grad(loss), static_argnums=1)
+    assert_close(grad(params, "fused"), grad(params, "scan"))
+
+
+# By hand, of two biases, and by autodiff; then what the inputs add within the loop.
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize("name", ["lstm", "gru", "peephole_lstm"])
+def test_second_derivatives_are_those_of_the_scan(name, inside, monkeypatch):
+    module = importlib.import_module("lstm_jax.kernels.fused")
+    monkeypatch.setattr(module, "_is_better_inside", lambda *_: inside)
+    cell, (params, carry, xs, lengths) = make_cell(name), make_problem(name)
+
+    def loss(params, carry, xs, implementation):
+        how = {"lengths": lengths, "implementation": implementation}
+        return probe(unroll(cell, params, xs, carry=carry, **how))
+
+    given = (params, carry, xs)
+    along = random_like(7, given)
+
+    def slope(given, implementation):
+        grads = jax.grad(loss, (0, 1, 2))(*given, implementation)
+        pairs = zip(*map(jax.tree.leaves, (grads, along)), strict=True)
+        return sum((a * b).sum() for a, b in pairs)
+
+    again = jax.jit(jax.grad(slope), static_argnums=1)
+    assert_close(again(given, "fused"), again(given, "scan"))
+
+
+def test_a_hessian_is_that_of_the_scan():
+    cell, (params, _, xs, lengths) = make_cell("lstm"), make_problem("lstm")
+
+    def loss(b, implementation):
+        how = {"lengths": lengths, "implementation": implementation}
+        return probe(unroll(cell, params | {"b": b}, xs, **how))
+
+    hessian = jax.jit(jax.hessian(loss), static_argnums=1)
+    assert_close(hessian(params["b"], "fused"), hessian(params["b"], "scan"))

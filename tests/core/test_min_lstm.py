@@ -16,7 +16,14 @@ from cases import (
     random_like,
 )
 
-from lstm_jax import MinLSTMCarry, min_lstm, min_lstm_cell, min_lstm_unroll, stack
+from lstm_jax import (
+    MinLSTMCarry,
+    lstm,
+    min_lstm,
+    min_lstm_cell,
+    min_lstm_unroll,
+    stack,
+)
 
 STEPS, BATCH, INPUT, HIDDEN = 6, 4, 3, 5
 LENGTHS = jnp.array([STEPS, 0, 1, 4], jnp.int32)
@@ -146,6 +153,24 @@ def test_a_stack_goes_on_where_it_stopped():
     last, rest = layer.apply(params, xs[2:], carry=carry)
     expected = layer.apply(params, xs)
     assert_close((last, jnp.concatenate([first, rest])), expected)
+
+
+def test_parameters_of_others():
+    params, _, xs = make_inputs()
+    lstm_params = lstm(HIDDEN).init(jax.random.key(0), INPUT)
+    narrow = {"b": params["b"][1:], "w_ih": params["w_ih"][:, 1:]}
+    others = [lstm_params, {"w_ih": params["w_ih"]}, {"b": params["b"]}, narrow]
+    for other in (*others, params | {"b": jnp.zeros(1)}):
+        with pytest.raises(ValueError, match=r"^params: expected .*, got "):
+            min_lstm_unroll(other, xs)
+    with pytest.raises(ValueError, match=rf"^params: expected b \({3 * HIDDEN + 3},\)"):
+        min_lstm(HIDDEN + 1).apply(params, xs)
+
+
+def test_a_run_is_one_program():
+    params, _, xs = make_inputs()
+    program = jax.make_jaxpr(min_lstm_unroll)(params, xs)
+    assert len(program.eqns) == 1
 
 
 def test_mistakes():

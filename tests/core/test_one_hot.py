@@ -114,3 +114,19 @@ def test_features_of_integers_cannot_be_dropped():
     params = layer.init(jax.random.key(0), 3)
     with pytest.raises(ValueError, match="expected 0 for integer xs"):
         layer.apply(params, IDS, key=jax.random.key(1))
+
+
+@pytest.mark.parametrize("implementation", ["scan", "fused"])
+def test_in_bfloat16_the_gradient_of_a_row_is_a_sum_in_float32(implementation):
+    """Every word is the same: a sum in bfloat16 would stop at 256 of them."""
+    cell = make_cell("rnn", 1)
+    params = jax.tree.map(jnp.zeros_like, cell.init(jax.random.key(0), 2, "bfloat16"))
+    ids = jnp.zeros((1, 1000), jnp.int32)
+
+    def loss(params):
+        return unroll(cell, params, ids, implementation=implementation)[0].h.sum()
+
+    assert jax.grad(loss)(params)["w_ih"].tolist() == [[1000], [0]]
+    tangents = jax.tree.map(jnp.ones_like, params)
+    if implementation == "scan":  # which has forward mode, too
+        assert jax.jvp(loss, (params,), (tangents,))[1] == 2000

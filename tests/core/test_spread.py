@@ -224,3 +224,21 @@ def test_outside_of_set_mesh_it_runs_too():
     got = run(spread(mesh, params), spread(mesh, xs, None, "data"))
     assert_close(got, run(params, jnp.asarray(xs)))
     assert got[1].sharding.spec == PartitionSpec(None, "data", None)
+
+
+@pytest.mark.parametrize("axes", [(None, "data"), (None, ("data", "model"))])
+def test_a_shard_map_may_take_some_axes_of_an_explicit_mesh(axes):
+    cell = lstm(4)
+    params = cell.init(jax.random.key(0), WIDTH)
+    xs, _ = make_inputs(integers=False)
+    mesh = jax.make_mesh((4, 2), ("data", "model"), axis_types=(AxisType.Explicit,) * 2)
+    rows = PartitionSpec(None, "data")
+    how = {"in_specs": (EVERY, rows), "out_specs": rows, "axis_names": {"data"}}
+
+    def run(params, xs):
+        return unroll(cell, params, xs)[1]
+
+    with jax.set_mesh(mesh):
+        split = jax.jit(jax.shard_map(run, **how))
+        got = split(spread(mesh, params), spread(mesh, xs, *axes))
+    assert_close(got, run(params, xs))

@@ -12,6 +12,7 @@ from outcomes import assert_same_bits
 from lstm_jax import trace
 from lstm_jax.cells import CELLS
 from lstm_jax.data import datasets
+from lstm_jax.data.splits import digest_texts
 from lstm_jax.errors import UserError
 from lstm_jax.inference import Predictor
 from lstm_jax.trained import load_trained
@@ -198,7 +199,6 @@ def test_the_same_settings_with_other_movies_are_refused(
     assert not (tmp_path / "run/tokenizer.json").exists()
     pretrained = read_pretrained(config)
     assert pretrained.held_out == summary["held_out"]
-    check_held_out(pretrained, ["another source"], ["of texts"])
 
 
 def test_the_same_reviews_are_known_in_another_file(
@@ -216,10 +216,24 @@ def test_a_language_model_that_does_not_say_what_it_held_out_is_told(
 ):
     pretrained = read_pretrained(config)
     check_held_out(NOTHING, ["a"], ["b"])
-    check_held_out(pretrained, ["a"], ["b"])
+    mine = pretrained._replace(source=digest_texts(["a"]), held_out=digest_texts(["b"]))
+    check_held_out(mine, ["a"], ["b"])
     assert not caplog.text
     check_held_out(pretrained._replace(source="", held_out=""), ["a"], ["b"])
     assert "model.pretrained: a run of an earlier version" in caplog.text
+
+
+def test_a_language_model_of_other_reviews_is_told(
+    config, tiny_config, language_model, backward, tmp_path, caplog
+):
+    """It may have read what is held out: of a file that has grown since, say."""
+    lines = Path(tiny_config().data.train_file).read_text().splitlines()
+    more = tmp_path / "more.csv"
+    more.write_text("\n".join([*lines, lines[-1]]))
+    changes = {"model.pretrained": str(language_model), "model.backward": backward}
+    changes |= {"data.train_file": str(more), "optim.unfreeze_epochs": 0.0}
+    train_and_evaluate(tiny_config({**CLASSIFIER, **changes}), tmp_path / "run")
+    assert "model.pretrained: a language model of other reviews than" in caplog.text
 
 
 def test_parts_that_rounding_would_never_move_are_told():

@@ -26,6 +26,7 @@ from lstm_jax.trained import load_trained
 from lstm_jax.training import classification, loop
 from lstm_jax.training.lock import locked
 from lstm_jax.training.loop import train_and_evaluate
+from lstm_jax.training.predictions import load_predictions
 from lstm_jax.training.progress import Tally
 from lstm_jax.training.workdir import Workdir, claim, write_json
 
@@ -175,8 +176,21 @@ def test_another_seed_gives_another_run(unbroken, measured, tmp_path):
     ours, theirs = measured(tmp_path), measured(unbroken.folder)
     assert all(a["loss"] != b["loss"] for a, b in zip(ours, theirs, strict=False))
     # The reviews that choices are made on stay the same.
-    summary = json.loads((tmp_path / "summary.json").read_text())
-    assert summary["counts"] == unbroken.summary["counts"]
+    ours, theirs = (
+        load_predictions(folder / "predictions.npz").val
+        for folder in (tmp_path, unbroken.folder)
+    )
+    np.testing.assert_array_equal(ours.lengths, theirs.lengths)
+    np.testing.assert_array_equal(ours.labels, theirs.labels)
+
+
+def test_other_words_are_not_learned_in_place_of_lost_ones(unbroken, tmp_path):
+    folder = shutil.copytree(unbroken.folder, tmp_path / "run")
+    (folder / "tokenizer.json").unlink()
+    (folder / "summary.json").unlink()
+    with pytest.raises(UserError, match="tokenizer.json: expected the words of the r"):
+        train_and_evaluate(unbroken.config, folder)
+    assert not (folder / "tokenizer.json").exists()
 
 
 def stop_at(monkeypatch, name, *, before, when):

@@ -1,7 +1,9 @@
 """``python train.py`` as a user meets it: exit codes, messages, and where files go."""
 
 import errno
+import importlib
 import json
+import operator
 import os
 import re
 import signal
@@ -255,12 +257,18 @@ FULL = {
     "metrics.jsonl": f"{LOOP}:_count:1:FILL",
     "checkpoints": f"{LOOP}:_save:1:FILL",
     "checkpoints again": f"{LOOP}:_save:2:FILL",
-    "predictions.npz": f"{LOOP}:_keep:1:FILL",
+    "predictions.npz": "lstm_jax.training.classification:save_predictions:1:FILL",
     "summary.json": f"{LOOP}:summarize:1:FILL",
     "explanations.npz": "lstm_jax.report:write_report:1:FILL",
     "plots/loss.png": "lstm_jax.report.write:draw_findings:1:FILL",
     "report.html": "lstm_jax.report.write:page:1:FILL",
 }
+
+
+@pytest.mark.parametrize("place", [*BLOWS.values(), *FULL.values()])
+def test_a_blow_has_its_place(place):
+    module, name, *_ = place.split(":")
+    assert callable(operator.attrgetter(name)(importlib.import_module(module)))
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from lstm_jax.training.next_word import Penalties, next_word_loss
 VOCAB, SIZE = 19, 6
 
 
-def classifier(dtype):
+def classifier(dtype, inputs="embedding"):
     model = TextClassifier(
         vocab_size=VOCAB,
         num_logits=1,
@@ -22,6 +22,7 @@ def classifier(dtype):
         embedding_size=SIZE,
         hidden_size=5,
         dtype=dtype,
+        inputs=inputs,
     )
     token_ids = jax.random.randint(jax.random.key(1), (4, 300), 0, 3)
     lengths = jnp.array([300, 100, 7, 250])
@@ -31,6 +32,10 @@ def classifier(dtype):
         return model.apply({"params": params}, token_ids, lengths).sum()
 
     return loss, params
+
+
+def one_hot(dtype):
+    return classifier(dtype, "one_hot")
 
 
 def language_model(dtype):
@@ -51,10 +56,10 @@ def language_model(dtype):
 def tables_added_to(jaxpr):
     """The dtypes of all tables of words that rows are added to."""
     results = [e.outvars[0].aval for e in jaxprs.named(jaxpr, "scatter-add")]
-    return [x.dtype.name for x in results if x.shape == (VOCAB, SIZE)]
+    return [x.dtype.name for x in results if x.shape in {(VOCAB, SIZE), (VOCAB, 20)}]
 
 
-@pytest.mark.parametrize("make", [classifier, language_model])
+@pytest.mark.parametrize("make", [classifier, one_hot, language_model])
 def test_what_a_frequent_word_learns_is_a_sum_in_float32(make):
     """In bfloat16 it stops growing after a few hundred of its places."""
     loss, params = make("bfloat16")

@@ -52,10 +52,22 @@ def test_there_is_no_embedding_left_and_each_word_has_its_row():
 
 @pytest.mark.parametrize(
     "changes",
-    [{"inputs": "one_hot"}, {"cell": "layer_norm_lstm"}, {"dtype": "bfloat16"}],
+    [
+        {"inputs": "one_hot"},
+        {"cell": "layer_norm_lstm"},
+        {"dtype": "bfloat16"},
+    ],
 )
 def test_what_cannot_be_folded_stays_as_it_is(changes):
     module, params = make(**changes)
     folded = fold_embedding(module)
     assert folded.module is module and folded.fold(params) is params
     assert jnp.isfinite(both(module, params)[1]).all()
+
+
+def test_a_kernel_that_takes_no_words_keeps_the_embedding():
+    """Its first validation would end the run."""
+    module, params = make()
+    module = module.clone(implementation="cudnn")
+    folded = fold_embedding(module)
+    assert folded.module is module and folded.fold(params) is params
