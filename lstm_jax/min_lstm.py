@@ -17,6 +17,7 @@ from jax.typing import DTypeLike
 from lstm_jax.cells.base import (
     Params,
     add_bias,
+    check_batch,
     check_size,
     init_gates,
     product_dtype,
@@ -72,6 +73,7 @@ def min_lstm_cell(
       (2, 4)
     """
     f, new = _weigh(params, x, carry.h.dtype)
+    check_batch(f, carry)
     h = f * carry.h + new
     return MinLSTMCarry(h), h.astype(product_dtype(params, x))
 
@@ -211,7 +213,8 @@ def _after(first: tuple[Array, Array], then: tuple[Array, Array]) -> tuple:
 
 def _carry_dtype(params: Params, xs: Array) -> jnp.dtype:
     """The widest dtype of both, and float32 at least."""
-    return widest(jnp.float32, product_dtype(params, xs), params["b"].dtype)
+    of_params = jnp.result_type(*jax.tree.leaves(params))
+    return widest(jnp.float32, product_dtype(params, xs), of_params)
 
 
 def _check(

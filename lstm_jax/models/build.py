@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.nn.initializers import normal
 
+from lstm_jax.cells.base import platform
 from lstm_jax.data.tokenizer import UNKNOWN_ID
 from lstm_jax.errors import UserError
 from lstm_jax.models.classifier import TextClassifier
@@ -72,7 +73,7 @@ def check_kernel(config: ModelConfig) -> None:
     Raises:
       UserError: it cannot; with what it expects.
     """
-    if config.implementation == "cudnn" and jax.default_backend() != "gpu":
+    if config.implementation == "cudnn" and platform() != "gpu":
         raise UserError(
             'model.implementation: expected "auto" where there is no NVIDIA GPU, got '
             '"cudnn"'

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+from lstm_jax.cells.base import platform
 from lstm_jax.data.streams import Window
 from lstm_jax.kernels.product import multiply
 from lstm_jax.models.language_model import LanguageModel
@@ -158,7 +159,7 @@ def count_parts(hs: Array, num_sampled: int) -> int:
     On a CPU, whose cache holds those of a part; each costs a sum over the devices.
     """
     steps, rows = hs.shape[:2]
-    if jax.default_backend() != "cpu":
+    if platform() != "cpu":
         return 1
     wanted = steps * rows * num_sampled * 4 // (_CACHE * jax.device_count())
     return next(n for n in range(min(max(wanted, 1), steps), 0, -1) if steps % n == 0)

@@ -100,11 +100,13 @@ def run(problem, cell, implementation="scan", reverse=False, unroll_by=1):
     )
 
 
-def make_mesh(axis_type):
-    """Of eight simulated devices."""
+def make_mesh(axis_type, **axes):
+    """Of eight simulated devices, with one axis of them all if none are named."""
+    axes = axes or {"data": 8}
     if len(jax.devices("cpu")) < 8:
         pytest.skip("needs 8 simulated CPU devices")
-    return jax.make_mesh((8,), ("data",), axis_types=(axis_type,))
+    types = (axis_type,) * len(axes)
+    return jax.make_mesh(tuple(axes.values()), tuple(axes), axis_types=types)
 
 
 def probe(outputs):

@@ -463,6 +463,25 @@ def test_float64_inputs_make_a_float64_carry(cell, implementation):
 
 
 @over_runs
+def test_a_carry_that_is_given_may_be_narrower_than_the_inputs(cell, implementation):
+    with enable_x64(True):
+        problem = make_problem(cell, dtype="float64")
+        narrow = jax.tree.map(partial(jnp.asarray, dtype="float32"), problem.carry)
+
+        def loss(params, carry):
+            given = problem._replace(params=params, carry=carry)
+            last, ys = run(given, cell, implementation)
+            assert {leaf.dtype for leaf in last} == {leaf.dtype for leaf in carry}
+            assert ys.dtype == jnp.float64
+            return probe(ys)
+
+        grad = jax.jit(jax.value_and_grad(loss))
+        got, expected = (grad(problem.params, c) for c in (narrow, problem.carry))
+        for ours, theirs in zip(*map(jax.tree.leaves, (got, expected)), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+@over_runs
 def test_float32_stays_float32_when_float64_is_enabled(cell, implementation):
     with enable_x64(True):
         problem = make_problem(cell)

@@ -11,16 +11,24 @@ from cases import make_cell, make_problem, over_cells
 from lstm_jax import (
     CELLS,
     bidirectional,
+    gru,
     gru_cell,
+    lstm,
     lstm_cell,
     one_way,
+    rnn,
     rnn_cell,
     stack,
     trace,
     unroll,
 )
 from lstm_jax.kernels import IMPLEMENTATIONS
-from lstm_jax.min_lstm import MinLSTMCarry, min_lstm, min_lstm_unroll
+from lstm_jax.min_lstm import (
+    MinLSTMCarry,
+    min_lstm,
+    min_lstm_cell,
+    min_lstm_unroll,
+)
 
 
 def refuses(message):
@@ -239,9 +247,12 @@ def test_a_step_of_other_rows_than_the_carry(cell):
             made.step(problem.params, carry, x)
 
 
-@pytest.mark.parametrize("step", [lstm_cell, gru_cell, rnn_cell])
+MADE = {lstm_cell: lstm, gru_cell: gru, rnn_cell: rnn, min_lstm_cell: min_lstm}
+
+
+@pytest.mark.parametrize("step", MADE)
 def test_a_cell_of_other_rows_than_the_carry(step):
-    name = step.__name__.removesuffix("_cell")
-    problem, carry = make_problem(name), make_cell(name).initial_carry((1,))
+    made = MADE[step](4)
+    params, carry = made.init(jax.random.key(0), 3), made.initial_carry((1,))
     with refuses("x: expected the rows of the carry, (1,), got (4,)"):
-        step(problem.params, carry, problem.xs[0])
+        step(params, carry, jnp.ones((4, 3)))

@@ -231,7 +231,7 @@ def test_a_shard_map_may_take_some_axes_of_an_explicit_mesh(axes):
     cell = lstm(4)
     params = cell.init(jax.random.key(0), WIDTH)
     xs, _ = make_inputs(integers=False)
-    mesh = jax.make_mesh((4, 2), ("data", "model"), axis_types=(AxisType.Explicit,) * 2)
+    mesh = make_mesh(AxisType.Explicit, data=4, model=2)
     rows = PartitionSpec(None, "data")
     how = {"in_specs": (EVERY, rows), "out_specs": rows, "axis_names": {"data"}}
 
