@@ -8,7 +8,7 @@ from lstm_jax.errors import UserError
 
 SOURCES = ("imdb_reviews", "synthetic_reviews", "files")
 TRUNCATIONS = ("head", "tail", "head_tail")
-_OF_FILES = ("train_file", "test_file", "text_column", "label_column", "group_column")
+OF_FILES = ("train_file", "test_file", "text_column", "label_column", "group_column")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ class DataConfig:
     def _refuse_what_is_not_read(self) -> None:
         """Refuse settings that would change nothing."""
         defaults = {field.name: field.default for field in fields(self)}
-        for name in _OF_FILES:
+        for name in OF_FILES:
             if self.source != "files" and getattr(self, name) != defaults[name]:
                 raise UserError(
                     f'data.source: expected "files" with data.{name}, got '

@@ -337,11 +337,6 @@ def _with_unlabelled(
     count, setting = config.num_unlabelled, "data.num_unlabelled"
     if not count:
         return train
-    if not corpus.unlabelled:
-        raise UserError(
-            f"{setting}: expected 0 where data.source is {config.source!r}, which has "
-            f"no reviews without a label, got {count}"
-        )
     rows = sample_rows(np.arange(len(corpus.unlabelled)), count, setting)
     texts = [corpus.unlabelled[i] for i in rows]
     labels = np.full(len(texts), NO_LABEL, np.int32)

@@ -178,6 +178,12 @@ class Config:
                 "data.num_unlabelled: expected 0 where train.adversarial_norm is 0.0, "
                 f"so that labels are all there is to learn from, got {count}"
             )
+        if count and self.data.source != "imdb_reviews":
+            raise UserError(
+                "data.num_unlabelled: expected 0 where data.source is "
+                f"{self.data.source!r}, which has no reviews without a label, got "
+                f"{count}"
+            )
 
     def _expect_all_to_be_drawn(self) -> None:
         """Refuse more words than a random number in float32 can choose from."""

@@ -10,7 +10,6 @@ from lstm_jax.data.batches import NO_LABEL, make_batch, plan_epoch
 from lstm_jax.data.config import DataConfig
 from lstm_jax.data.datasets import load_datasets
 from lstm_jax.data.tokenizer import train_tokenizer
-from lstm_jax.errors import UserError
 
 
 @pytest.fixture
@@ -99,11 +98,6 @@ def test_reviews_without_a_label_come_last_and_teach_no_words(
     batch = make_batch(more.train, np.array([0, 45, -1]), 8, 4)
     assert batch.labels.tolist() == [plain.train.labels[0], NO_LABEL, 0]
     assert batch.weights.tolist() == [1, 0, 0] and batch.lengths[1] == 2
-
-
-def test_a_source_without_such_reviews_is_told(config, tmp_path):
-    with pytest.raises(UserError, match="num_unlabelled: expected 0 where .*files"):
-        load(dataclasses.replace(config, num_unlabelled=8), tmp_path)
 
 
 def test_more_than_there_are_is_told(config, tmp_path, unjudged, caplog):

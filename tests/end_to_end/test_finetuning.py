@@ -12,6 +12,7 @@ from outcomes import assert_same_bits
 from lstm_jax import trace
 from lstm_jax.cells import CELLS
 from lstm_jax.data import datasets
+from lstm_jax.data.config import OF_FILES, DataConfig
 from lstm_jax.data.splits import digest_texts
 from lstm_jax.errors import UserError
 from lstm_jax.inference import Predictor
@@ -131,11 +132,14 @@ def test_reviews_without_a_label_are_learned_from(
 ):
     read, seen = datasets.load_corpus, ("a great film .", "dull plot") * 10
 
-    def with_more(data, *, unlabelled):
-        return read(data)._replace(unlabelled=seen if unlabelled else ())
+    def with_more(_, *, unlabelled):
+        return read(config.data)._replace(unlabelled=seen if unlabelled else ())
 
     monkeypatch.setattr(datasets, "load_corpus", with_more)
-    data = dataclasses.replace(config.data, num_unlabelled=12)
+    # Files have none; only of IMDB's may be asked.
+    imdb = {name: getattr(DataConfig(), name) for name in OF_FILES}
+    more = {"source": "imdb_reviews", "num_unlabelled": 12}
+    data = dataclasses.replace(config.data, **imdb, **more)
     summary = train_and_evaluate(dataclasses.replace(config, data=data), tmp_path)
     without = read_json(trained / "summary.json")
     assert summary["counts"] == without["counts"] | {"unlabelled": 12}

@@ -168,6 +168,9 @@ def test_settings_that_do_not_go_together_are_refused():
         )
     message = refused({"data.num_unlabelled": 8})
     assert message.startswith("data.num_unlabelled: expected 0 where train.adversarial")
+    shifts = {"data.num_unlabelled": 8, "train.adversarial_norm": 1.0}
+    message = refused({**shifts, "data.source": "synthetic_reviews"})
+    assert message.startswith("data.num_unlabelled: expected 0 where data.source is 's")
     message = refused({"model.inputs": "one_hot", "train.adversarial_norm": 1.0})
     assert message.startswith("train.adversarial_norm: expected 0.0 where model.inputs")
 
