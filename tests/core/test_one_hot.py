@@ -1,5 +1,7 @@
 """Integers stand for one-hot vectors, which are never made."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,14 +12,18 @@ from cases import (
     assert_same_bits,
     both_ways,
     make_cell,
+    make_mesh,
     make_problem,
     over_cells,
     over_runs,
     probe,
     run_with_grads,
 )
+from jax.sharding import AxisType, PartitionSpec
 
 from lstm_jax import one_way, unroll
+
+EVERY = PartitionSpec()
 
 IDS = jnp.asarray(np.random.default_rng(1).integers(0, 3, (6, 4)), jnp.int32)
 
@@ -130,3 +136,30 @@ def test_in_bfloat16_the_gradient_of_a_row_is_a_sum_in_float32(implementation):
     tangents = jax.tree.map(jnp.ones_like, params)
     if implementation == "scan":  # which has forward mode, too
         assert jax.jvp(loss, (params,), (tangents,))[1] == 2000
+
+
+@pytest.mark.parametrize("implementation", ["scan", "fused"])
+def test_in_bfloat16_rows_are_mapped_and_split(implementation):
+    cell = make_cell("gru")
+    params = jax.tree.map(lambda a: a.astype("bfloat16"), make_problem("gru").params)
+    ids = jnp.asarray(np.random.default_rng(2).integers(0, 3, (6, 8)), jnp.int32)
+
+    def loss(params, ids):
+        ys = unroll(cell, params, ids, implementation=implementation)[1]
+        return (ys.astype("float32") ** 2).sum()
+
+    def split(params, ids):
+        specs = {"in_specs": (EVERY, PartitionSpec(None, "data")), "out_specs": EVERY}
+        of_a_device = partial(of_each, axis="data")
+        mesh = make_mesh(AxisType.Auto)
+        return jax.shard_map(of_a_device, mesh=mesh, **specs)(params, ids)
+
+    def of_each(params, ids, axis):
+        return jax.lax.psum(loss(params, ids), axis)
+
+    expected = jax.jit(jax.grad(loss))(params, ids)
+    one_by_one = jax.vmap(jax.grad(loss), in_axes=(None, 1))
+    mapped = jax.jit(one_by_one)(params, ids[..., None])
+    summed = jax.tree.map(lambda a: a.astype("float32").sum(0), mapped)
+    assert_close(summed, expected, tolerance=0.05)
+    assert_close(jax.jit(jax.grad(split))(params, ids), expected, tolerance=0.05)
