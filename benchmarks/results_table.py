@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # undisturbed runs take, by the words a second and seconds an epoch that were measured.
 _CHOICES = [
     ("labels, and minutes", ("lstm",), ("lstm",), "2.8 minutes"),
-    ("labels, and an evening", ("lm_labelled", "lstm_ngram"), ("lstm_ngram",), "2 h"),
+    ("labels, and an evening", ("lm_labelled", "lstm_ngram"), ("lstm_ngram",), "2½ h"),
     (
         "unlabelled reviews, and a night",
         ("lm", "finetune_ngram"),

@@ -4,9 +4,9 @@
     python train.py --config configs/lstm_ngram.py
 
 Labels only, too.  Each part is trained by its own loss; their logits are mixed.  93.3 %
-on test (mean of three seeds, each from a language model of its own), in 42 to 53
-minutes of two cores, beside other work, after the language model's 97; in 4.3 hours
-on a slower CPU, in float32.
+on test (mean of three seeds, each from a language model of its own), in 53 minutes of
+two cores, some of them halted, after the language model's 97; in 4.3 hours on a slower
+CPU, in float32.
 """
 
 from ml_collections import ConfigDict
