@@ -17,12 +17,12 @@ from jax.typing import DTypeLike
 from lstm_jax.cells.base import (
     Params,
     add_bias,
+    carry_dtype,
     check_batch,
     check_size,
     init_gates,
     product_dtype,
     project,
-    widest,
 )
 from lstm_jax.kernels.scan import keep
 from lstm_jax.layers import Layer
@@ -126,7 +126,7 @@ def _run(
     """All steps at once."""
     mask = None if lengths is None else time_mask(lengths, xs.shape[0])
     xs = xs if mask is None else keep(mask, xs, 0)
-    start = jnp.zeros((), _carry_dtype(params, xs)) if carry is None else carry.h
+    start = jnp.zeros((), carry_dtype(params, xs)) if carry is None else carry.h
     f, new = _weigh(params, xs, start.dtype)
     if mask is not None:  # a padded step keeps all and adds nothing
         f, new = keep(mask, f, 1), keep(mask, new, 0)
@@ -209,12 +209,6 @@ def _after(first: tuple[Array, Array], then: tuple[Array, Array]) -> tuple:
     kept, added = first
     f, new = then
     return kept * f, added * f + new
-
-
-def _carry_dtype(params: Params, xs: Array) -> jnp.dtype:
-    """The widest dtype of both, and float32 at least."""
-    of_params = jnp.result_type(*jax.tree.leaves(params))
-    return widest(jnp.float32, product_dtype(params, xs), of_params)
 
 
 def _check(

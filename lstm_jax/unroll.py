@@ -7,7 +7,14 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from lstm_jax.cells.base import Carry, Cell, Params, product_dtype, project, widest
+from lstm_jax.cells.base import (
+    Carry,
+    Cell,
+    Params,
+    carry_dtype,
+    product_dtype,
+    project,
+)
 from lstm_jax.kernels import (
     IMPLEMENTATIONS,
     KERNELS,
@@ -235,13 +242,7 @@ def _choose(cell: Cell, params: Params, xs: Array) -> str:
 
 
 def _initial_carry(cell: Cell, params: Params, xs: Array) -> Carry:
-    return cell.initial_carry(batch_shape(xs), _carry_dtype(params, xs))
-
-
-def _carry_dtype(params: Params, xs: Array) -> jnp.dtype:
-    """The widest dtype of both, and float32 at least: a carry sums over T."""
-    of_params = jnp.result_type(*jax.tree.leaves(params))
-    return widest(jnp.float32, product_dtype(params, xs), of_params)
+    return cell.initial_carry(batch_shape(xs), carry_dtype(params, xs))
 
 
 def _check_loop(

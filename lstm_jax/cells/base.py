@@ -316,6 +316,12 @@ def product_dtype(params: Params, x: Array) -> jnp.dtype:
     return jax.dtypes.canonicalize_dtype(x.dtype)  # NumPy's float64 may be none of JAX
 
 
+def carry_dtype(params: Params, xs: Array) -> jnp.dtype:
+    """The widest dtype of both, and float32 at least: a carry sums over T."""
+    of_params = jnp.result_type(*jax.tree.leaves(params))
+    return widest(jnp.float32, product_dtype(params, xs), of_params)
+
+
 def widest(*dtypes: DTypeLike) -> jnp.dtype:
     """The one of most bits, where promotion may be strict.
 
