@@ -165,7 +165,8 @@ def _flat(tree: Any, prefix: str = "") -> list[tuple[str, np.ndarray]]:
 def _nested(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     """The inverse of ``_flat``."""
     tree: dict[str, Any] = {}
-    for name, array in arrays.items():
+    # The order of a file is lost in reading; sorted, an array comes before its "group".
+    for name, array in sorted(arrays.items()):
         *folders, last = name.split("/", _DEEPEST)
         place = tree
         for folder in folders:

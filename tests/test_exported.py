@@ -321,6 +321,23 @@ def test_what_is_not_a_model_is_refused_in_one_line(kind, model, tmp_path):
     assert str(path) in str(refused.value) and "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("backwards", [False, True])
+def test_the_order_in_which_arrays_are_read_changes_nothing(
+    backwards, model, tmp_path, monkeypatch
+):
+    """safetensors gives them in another order at each reading."""
+
+    def in_order(data, read=safetensors.numpy.load):
+        return dict(sorted(read(data).items(), reverse=backwards))
+
+    path = tmp_path / "more.zip"
+    write(path, with_more(read(model), "logits/bias/x"))
+    monkeypatch.setattr(safetensors.numpy, "load", in_order)
+    with pytest.raises(UserError, match="got both as 'bias'"):
+        load(path)
+    load(model)
+
+
 def test_a_program_of_a_version_that_is_not_read_is_told(model, monkeypatch):
     """It is parsed when it is run, else: the envelope is of another version."""
 
