@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from lstm_jax.drafts import draft_of
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / name for name in ("README.md", "docs/accuracy.md", "docs/speed.md")]
 
@@ -10,7 +12,8 @@ PAGES = [ROOT / name for name in ("README.md", "docs/accuracy.md", "docs/speed.m
 def write(tables: Mapping[str, str]) -> None:
     """Put each table between the marks of its name."""
     for page, text in filled(tables).items():
-        page.write_text(text, encoding="utf-8")
+        with draft_of(page) as draft:
+            draft.write_text(text, encoding="utf-8")
 
 
 def filled(tables: Mapping[str, str]) -> dict[Path, str]:

@@ -242,7 +242,7 @@ class TorchPeer:
         batches = [
             rows
             for pool in _cut(order, _POOL * size)
-            for rows in _cut(pool[np.argsort(split.lengths[pool])], size)
+            for rows in _cut(pool[np.argsort(split.lengths[pool], kind="stable")], size)
         ]
         return [batches[i] for i in rng.permutation(len(batches))] if epoch else batches
 

@@ -8,6 +8,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from lstm_jax.drafts import draft_of
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -27,7 +29,8 @@ def keep(path: Path, name: str, row: dict[str, Any]) -> None:
     """Write a row beside the others."""
     rows = read(path) | {name: row}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    with draft_of(path) as draft:  # hours of runs: whole, whenever this is stopped
+        draft.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
 def read(path: Path) -> dict[str, Any]:

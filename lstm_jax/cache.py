@@ -6,6 +6,7 @@ deleted at any time: what is missing or damaged is computed again.
 
 import hashlib
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -108,8 +109,15 @@ def _mark_as_used(path: Path) -> None:
 def _forget_some(folder: Path) -> None:
     """Delete all but the files used last, and what killed processes were writing."""
     for draft in folder.glob("*.tmp"):
-        if draft.stat().st_mtime < time.time() - _LONGEST_WRITE:
+        if _last_used(draft) < time.time() - _LONGEST_WRITE:
             draft.unlink(missing_ok=True)
-    files = sorted(folder.glob("*.npz"), key=lambda path: path.stat().st_mtime)
+    files = sorted(folder.glob("*.npz"), key=_last_used)
     for path in files[:-_KEPT]:
         path.unlink(missing_ok=True)
+
+
+def _last_used(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:  # another process has renamed or deleted it
+        return math.inf

@@ -134,6 +134,20 @@ def test_what_killed_processes_were_writing_goes_after_a_day(folder):
     assert young.exists() and not old.exists()
 
 
+def test_what_another_process_deletes_meanwhile_is_no_failure(monkeypatch, caplog):
+    """It was listed, and is gone when its age is asked for."""
+    real = Path.glob
+
+    def late(path, pattern):
+        return [*real(path, pattern), path / pattern.replace("*", "gone")]
+
+    monkeypatch.setattr(Path, "glob", late)
+    monkeypatch.setattr(cache, "_KEPT", 1)
+    for name in (b"first", b"second"):
+        remember("numbers", [name], Counted(1))
+    assert caplog.text == ""
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
 def test_what_is_kept_is_for_the_user_alone():
     """The vocabulary and the tokens of texts give the texts back."""

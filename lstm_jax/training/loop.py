@@ -261,5 +261,10 @@ def _conclude(run: Run, snapshot: Snapshot, workdir: Workdir) -> dict[str, Any]:
         scores = {name: test[name] for name in ("loss", "accuracy")}
         run.logbook.write("test", progress.step, progress.best_epoch, **scores)
     return summarize(
-        run.config, run.task, snapshot.best, run.clock.stamp(progress), test=test
+        run.config,
+        run.task,
+        snapshot.best,
+        run.clock.stamp(progress),
+        test=test,
+        commit=run.commit,
     )

@@ -19,6 +19,7 @@ from lstm_jax.training.logbook import Logbook
 from lstm_jax.training.pretrained import check_pretrained
 from lstm_jax.training.progress import Progress
 from lstm_jax.training.state import evaluation_params
+from lstm_jax.training.summary import commit_of_source
 from lstm_jax.training.task import Task
 from lstm_jax.training.workdir import Workdir
 
@@ -37,6 +38,7 @@ class Run(NamedTuple):
     logbook: Logbook
     clock: Clock
     interruption: Interruption
+    commit: str  # of the source when it was read; the checkout may have moved on since
 
 
 def set_up(
@@ -66,7 +68,8 @@ def set_up(
         notice=task.notice,
     )
     asked = interruption or Interruption()
-    return Run(config, task, checkpoints, logbook, clock, asked), snapshot
+    commit = commit_of_source()
+    return Run(config, task, checkpoints, logbook, clock, asked, commit), snapshot
 
 
 def check_inputs(config: Config, workdir: Workdir) -> None:

@@ -23,6 +23,7 @@ def summarize(
     progress: Progress,
     *,
     test: dict[str, float] | None,
+    commit: str,
 ) -> dict[str, Any]:
     """Put the summary together.
 
@@ -32,6 +33,7 @@ def summarize(
       params: the best parameters.
       progress: at the end of training.
       test: loss, accuracy and count of the test split, or None without one.
+      commit: of the source tree, when training began.
     """
     return {
         "config_name": config.name,
@@ -51,7 +53,7 @@ def summarize(
         "seed": config.seed,
         "device": f"{task.mesh.size} x {jax.devices()[0].device_kind}",
         "versions": _versions(),
-        "commit": _commit(),
+        "commit": commit,
     }
 
 
@@ -60,7 +62,7 @@ def _versions() -> dict[str, str]:
     return {"python": sys.version.split()[0], **versions}
 
 
-def _commit() -> str:
+def commit_of_source() -> str:
     """The commit of the source tree, "" when it is not one."""
     here = Path(__file__)
     git = ["git", "-C", str(here.parent)]

@@ -29,7 +29,7 @@ def blow(sent):
     elif sent == "TWICE":
         for _ in range(2):
             os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.5)
+            time.sleep(2)  # for the save that is under way
         time.sleep(60)  # nothing but the second signal ends this
     else:
         os.kill(os.getpid(), getattr(signal, sent))

@@ -24,6 +24,7 @@ from lstm_jax.data.batches import make_batch
 from lstm_jax.errors import UserError
 from lstm_jax.trained import load_trained
 from lstm_jax.training import classification, loop
+from lstm_jax.training import summary as summary_module
 from lstm_jax.training.lock import locked
 from lstm_jax.training.loop import train_and_evaluate
 from lstm_jax.training.predictions import load_predictions
@@ -66,6 +67,22 @@ def test_the_summary_says_what_was_promised(unbroken):
     size = sum(x.size for x in checkpoint(unbroken.folder, "best").values())
     assert summary["num_parameters"] == size
     assert summary["vocab_size"] == unbroken.run.data.text.tokenizer.get_vocab_size()
+
+
+def test_the_commit_is_that_of_the_code_that_trained(
+    unbroken, shared_programs, tmp_path, monkeypatch
+):
+    """The checkout moves on while a run trains."""
+    said, real = ["before"], loop._count
+    monkeypatch.setattr(summary_module, "_output", lambda command: said[-1])
+
+    def count(*args, **kwargs):
+        said.append("after")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(loop, "_count", count)
+    assert train_and_evaluate(unbroken.config, tmp_path)["commit"] == "before"
+    assert len(said) > 1
 
 
 def test_metrics_have_a_line_for_every_measurement(unbroken):

@@ -259,6 +259,7 @@ def test_who_types_on_gives_the_place_back(server, monkeypatch):
 
     monkeypatch.setattr(app_module, "explain_text", explain)
     monkeypatch.setattr(app_module, "_MOST_EXPLAINING", 2)
+    monkeypatch.setattr(app_module, "_PAUSE", 0.02)
     body = '{"text": "great"}'
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         first = pool.submit(server.post, "/explain", {"text": "great film"})

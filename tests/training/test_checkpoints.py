@@ -213,8 +213,10 @@ def flip(path, bit):
 def test_a_flipped_bit_is_noticed_or_changes_nothing(seed, two, caplog):
     folder, snapshots = two
     rng = random.Random(seed)
+    # What is below this folder was copied to the one above and is not read again.
+    spare = "ocdbt.process_0"
     paths = [path for path in files_of(folder, "6") if path.stat().st_size]
-    path = rng.choice(paths)
+    path = rng.choice([path for path in paths if spare not in path.parts])
     flip(path, rng.randrange(8 * path.stat().st_size))
     with caplog.at_level("WARNING", logger="lstm_jax"):
         found = restored(folder)
