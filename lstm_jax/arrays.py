@@ -4,14 +4,14 @@ import math
 import tokenize
 import zlib
 from pathlib import Path
-from zipfile import BadZipFile, LargeZipFile, ZipFile
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, LargeZipFile, ZipFile
 
 import numpy as np
 
 from lstm_jax.errors import UserError
 
 # What the largest files of a run stay far below; deflate makes 1 byte of 1,000.
-_MOST_BYTES = 2**32
+MOST_BYTES = 2**32
 # Encrypted, of an unknown compression, damaged, or with a header that is none.
 _SPOILT = (
     *(MemoryError, NotImplementedError, RuntimeError, SyntaxError, TypeError),
@@ -46,9 +46,11 @@ def read_arrays(path: Path, what: str) -> dict[str, np.ndarray]:
 def _check_sizes(file: ZipFile) -> None:
     """Refuse a file whose arrays are larger than what it holds of them, or than all."""
     members = file.infolist()
-    if sum(member.file_size for member in members) > _MOST_BYTES:
-        raise ValueError(f"more than {_MOST_BYTES:,} bytes")
+    if sum(member.file_size for member in members) > MOST_BYTES:
+        raise ValueError(f"more than {MOST_BYTES:,} bytes")
     for member in members:
+        if member.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
+            raise ValueError(f"{member.filename}: compressed as NumPy does not")
         with file.open(member) as data:
             version = np.lib.format.read_magic(data)
             read = {

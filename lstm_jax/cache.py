@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lstm_jax.arrays import read_arrays
+from lstm_jax.arrays import MOST_BYTES, read_arrays
 from lstm_jax.errors import UserError
 from lstm_jax.paths import expand, is_there
 
@@ -68,6 +68,8 @@ def remember(
         except UserError as error:
             logger.warning("%s; they are computed again", error)
     arrays = compute()
+    if sum(array.nbytes for array in arrays.values()) > MOST_BYTES // 2:
+        return arrays  # a file of them might not be read again
     try:
         _write(path, arrays)
         _forget_some(path.parent)

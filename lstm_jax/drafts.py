@@ -11,20 +11,25 @@ def draft_of(path: Path) -> Iterator[Path]:
     """A file to write to, which becomes ``path`` when all of it is there.
 
     Until then a reader sees the old file, or none.  A draft that fails is deleted: the
-    disk may be full.
+    disk may be full.  Where ``path`` is a link, what it leads to is replaced;
+    a pipe or a device is written to itself.
 
     Raises:
       OSError: it cannot be written; ``path`` is its ``filename``.
     """
-    # The ending stays: NumPy would add its own.
-    draft = path.with_suffix(f".tmp{path.suffix}")
-    try:
-        with named(path):
+    with named(path):
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            yield path  # a pipe or a device, which nothing can stand in for
+            return
+        place = path.resolve()  # a link goes on to be one
+        # The ending stays: NumPy would add its own.
+        draft = place.with_suffix(f".tmp{place.suffix}")
+        try:
             yield draft
             _write_through(draft)
-            draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+            draft.replace(place)
+        finally:
+            draft.unlink(missing_ok=True)
 
 
 def _write_through(path: Path) -> None:

@@ -237,7 +237,8 @@ class Predictor:
                 yield rows, self._batch(data, rows, int(self._widths[bucket]))
 
     def _batch(self, data: Encoded, rows: np.ndarray, width: int) -> Batch:
-        ngrams = ngram_width(width, self._widths, self.loaded.text.ngrams.order)
+        order = self.loaded.text.ngrams.order
+        ngrams = ngram_width(width, self.loaded.max_length, order)
         return make_batch(data, rows, width, ngrams)
 
     def _run(self, batch: Batch) -> jax.Array:

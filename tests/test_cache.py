@@ -36,6 +36,13 @@ def test_the_same_bytes_are_computed_once(folder):
     assert [path.suffix for path in folder.iterdir()] == [".npz"]
 
 
+def test_what_could_not_be_read_again_is_not_kept(folder, monkeypatch, caplog):
+    monkeypatch.setattr(cache, "MOST_BYTES", 2 * Counted(7)()["a"].nbytes - 2)
+    arrays = remember("numbers", [b"x"], Counted(7))
+    np.testing.assert_array_equal(arrays["a"], [7, 7, 7])
+    assert not folder.exists() and caplog.text == ""
+
+
 @pytest.mark.parametrize("other", [[b"xy"], [b"x", b"z"], [b"y", b"x"], [b"x"], []])
 def test_other_bytes_are_other_arrays(other):
     remember("numbers", [b"x", b"y"], Counted(7))

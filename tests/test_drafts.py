@@ -1,5 +1,6 @@
 """What stands under the name of a file is all of it, or what stood there before."""
 
+import concurrent.futures
 import json
 import os
 from contextlib import contextmanager
@@ -86,3 +87,23 @@ def test_the_bytes_are_on_the_disk_before_the_name(tmp_path, monkeypatch):
     monkeypatch.setattr("lstm_jax.drafts.os.fsync", fsync)
     write_json(path, {"a": [1] * 999})
     assert synced == [(path.stat().st_size, False)]
+
+
+def test_what_a_link_leads_to_is_written_and_the_link_stays(tmp_path):
+    place, link = tmp_path / "far" / "model", tmp_path / "summary.json"
+    place.parent.mkdir()
+    place.write_text("old")
+    link.symlink_to(place)
+    write_json(link, {"a": 1})
+    assert link.is_symlink() and json.loads(place.read_text()) == {"a": 1}
+
+
+def test_a_pipe_is_written_to_and_stays_one(tmp_path):
+    """Nor is /dev/null replaced, by root."""
+    path = tmp_path / "summary.json"
+    os.mkfifo(path)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        read = pool.submit(path.read_text)
+        write_json(path, {"a": 1})
+        assert json.loads(read.result(60)) == {"a": 1}
+    assert path.is_fifo() and [p.name for p in tmp_path.iterdir()] == [path.name]

@@ -289,6 +289,24 @@ def test_no_module_unpickles_or_evaluates():
                     assert "allow_pickle=False" in ast.unparse(node), path
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_compression_that_numpy_does_not_write_is_refused(method, tmp_path):
+    """That of LZMA fails with errors of its own, and nobody needs it."""
+    path, other = tmp_path / "a.npz", tmp_path / "b.npz"
+    np.savez(path, a=np.arange(500))
+    with zipfile.ZipFile(path) as file, zipfile.ZipFile(other, "w", method) as to:
+        to.writestr("a.npy", file.read("a.npy"))
+    with pytest.raises(UserError, match="expected arrays, got: a.npy: compressed as"):
+        arrays.read_arrays(other, "arrays")
+
+
+@pytest.mark.parametrize("name", ["order", "base"])
+def test_ngrams_without_end_are_refused(name, tmp_path):
+    np.savez(tmp_path / "n.npz", **{**GOOD._asdict(), name: np.inf})
+    with pytest.raises(UserError, match="expected a file of n-grams, got: cannot con"):
+        load_ngrams(tmp_path / "n.npz")
+
+
 def test_a_flipped_bit_in_compressed_arrays_is_told_in_a_line(tmp_path):
     path = tmp_path / "a.npz"
     rng = np.random.default_rng(0)

@@ -11,6 +11,7 @@ import numpy as np
 from lstm_jax.cli.marks import mark, printable
 from lstm_jax.cli.model import load_predictor
 from lstm_jax.data.encoding import check_lines, open_stdin
+from lstm_jax.drafts import draft_of
 from lstm_jax.errors import UserError
 from lstm_jax.explain import explain_text
 from lstm_jax.explanations import Explanation
@@ -49,7 +50,8 @@ def _write_page(found: Explanation, predictor: Predictor, path: Path) -> None:
 
     page = explanation_page(found, predictor.loaded.about)
     try:
-        path.write_bytes(page.encode("utf-8", errors="replace"))
+        with draft_of(path) as draft:
+            draft.write_bytes(page.encode("utf-8", errors="replace"))
     except OSError as error:
         raise UserError(f"--html: expected a file to write, got: {error}") from error
     print(f"{path} shows it as a page.", file=sys.stderr)

@@ -162,18 +162,18 @@ def make_batch(data: Encoded, rows: np.ndarray, width: int, ngram_width: int) ->
     return Batch(token_ids, lengths, labels, weights, ngram_ids, ngram_values)
 
 
-def ngram_width(width: int, widths: np.ndarray, order: int) -> int:
+def ngram_width(width: int, max_length: int, order: int) -> int:
     """How many n-grams a batch padded to ``width`` tokens holds.
 
-    Only the widest bucket has reviews that were cut, whose n-grams are those of the
-    whole text; so there is one shape for each bucket.
+    Reviews that were cut, which have ``max_length`` tokens, have the n-grams of the
+    whole text.  There is one shape for each width.
 
-    >>> ngram_width(8, np.array([8, 16]), 3), ngram_width(16, np.array([8, 16]), 0)
-    (24, 0)
+    >>> ngram_width(8, 20, 3), ngram_width(24, 20, 3), ngram_width(24, 20, 0)
+    (24, 4096, 0)
     """
-    if order and width == widths[-1]:
+    if order and width >= max_length:
         return MAX_NGRAMS
-    return order * width
+    return min(order * width, MAX_NGRAMS)
 
 
 def _chunk(

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterator
 from functools import partial
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -108,9 +109,11 @@ def load_datasets(
       tokenizer: whose words are taken over; None learns them.
 
     Raises:
-      UserError: the data is not as the settings say.
+      UserError: the data is not as the settings say, or has more classes than one
+        logit can tell.
     """
     corpus = load_corpus(config, unlabelled=config.num_unlabelled > 0)
+    _check_logits(num_logits, len(corpus.label_names))
     train_rows, val_rows = hold_out(corpus, config.validation_fraction)
     train_rows = sample_rows(train_rows, config.num_labelled, "data.num_labelled")
     _check_classes(corpus.train.labels[train_rows], corpus.label_names)
@@ -148,18 +151,18 @@ def learn_text(
     if len(train.texts) < _WORTH_KEEPING:
         return _learn(train, config, num_logits, tokenizer)
     settings = (config.vocab_size, config.tokens, config.ngram_order, num_logits)
-    learned_from = (
+    known = (
+        *_code(),
         repr(settings).encode(),
         b"" if tokenizer is None else tokenizer.to_str().encode(),
         train.labels.tobytes(),
-        *_utf8(train.texts),
     )
 
     def compute() -> dict[str, np.ndarray]:
         """The same as arrays."""
         return _pack_text(_learn(train, config, num_logits, tokenizer))
 
-    return _unpack_text(remember("texts", (*_code(), *learned_from), compute))
+    return _unpack_text(remember("texts", chain(known, _utf8(train.texts)), compute))
 
 
 def _learn(
@@ -237,7 +240,7 @@ def tokenize(tokenizer: Tokenizer, texts: list[str]) -> list[np.ndarray]:
     """
     if len(texts) < _WORTH_KEEPING:
         return encode(tokenizer, texts)
-    known = (*_code(), tokenizer.to_str().encode(), *_utf8(texts))
+    known = chain(_code(), [tokenizer.to_str().encode()], _utf8(texts))
     numbers = remember(
         "tokens", known, lambda: _pack("tokens", encode(tokenizer, texts))
     )
@@ -251,10 +254,9 @@ def _find_ngrams(
     find = partial(_find_each, text.ngrams, whole)
     if len(texts) < _WORTH_KEEPING or not text.ngrams.order:
         return find()
-    known = (text.tokenizer.to_str().encode(), text.ngrams.keys.tobytes())
-    numbers = remember(
-        "ngrams", (*_code(), *known, *_utf8(texts)), lambda: _pack("ngrams", find())
-    )
+    given = (text.tokenizer.to_str().encode(), text.ngrams.keys.tobytes())
+    known = chain(_code(), given, _utf8(texts))
+    numbers = remember("ngrams", known, lambda: _pack("ngrams", find()))
     return _unpack("ngrams", numbers)
 
 
@@ -349,6 +351,15 @@ def _with_unlabelled(
         ngram_ids=train.ngram_ids + more.ngram_ids,
         ngram_values=train.ngram_values,
     )
+
+
+def _check_logits(num_logits: int, num_classes: int) -> None:
+    """Refuse one logit for more than two classes."""
+    if num_logits == 1 and num_classes != 2:
+        raise UserError(
+            "model.num_logits: expected 0 (a logit for each class) for data with "
+            f"{num_classes} classes, got 1"
+        )
 
 
 def _check_classes(labels: np.ndarray, names: tuple[str, ...]) -> None:

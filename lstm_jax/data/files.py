@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 # Bad lines that one message shows.
 _SHOWN = 3
+# So many labels are taken for classes, however few rows there are.
+_SURELY_CLASSES = 20
 # The largest that a C long holds on every system.
 _HUGE_FIELD = 2**31 - 1
 _DELIMITERS = ",;\t|"  # in the only column of a header, they tell of another format
@@ -139,11 +141,16 @@ def _reviews(
     return Reviews(table.columns[text_column], labels)
 
 
-def _label_names(path: str, labels: Iterable[str]) -> tuple[str, ...]:
+def _label_names(path: str, labels: list[str]) -> tuple[str, ...]:
     names = sorted(set(labels))
     if len(names) < 2:
         raise UserError(
             f"{path}: expected two or more different labels, got only {quote(names[0])}"
+        )
+    if len(names) > max(_SURELY_CLASSES, len(labels) // 2):
+        raise UserError(
+            f"{path}: expected labels that many rows share, got {len(names):,} of "
+            f"{len(labels):,} rows; is data.label_column the column of the labels?"
         )
     folded = Counter(name.casefold() for name in names)
     alike = [name for name in names if folded[name.casefold()] > 1]
@@ -160,10 +167,11 @@ def _label_names(path: str, labels: Iterable[str]) -> tuple[str, ...]:
 def _refuse_unknown_labels(
     path: str, table: Table, label_column: str, label_names: tuple[str, ...]
 ) -> None:
+    known = set(label_names)
     problems = [
         (line, f"label {quote(label)}")
         for line, label in zip(table.lines, table.columns[label_column], strict=True)
-        if label not in label_names
+        if label not in known
     ]
     _refuse(
         path, problems, f"labels that the train file has ({quote_all(label_names)})"
@@ -382,10 +390,10 @@ def _check_header(path: str, header: list[str], called: str) -> None:
             f"{path}: expected columns separated by {called}, got one column "
             f"{quote(header[0])}; is the delimiter another?"
         )
-    twice = {name for name in header if header.count(name) > 1}
+    twice = sorted(name for name, count in Counter(header).items() if count > 1)
     if twice:
         raise UserError(
-            f"{path}: expected every column once, got {quote_all(sorted(twice))} twice"
+            f"{path}: expected every column once, got {quote_all(twice)} twice"
         )
 
 

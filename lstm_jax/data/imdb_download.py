@@ -14,6 +14,7 @@ from tensorflow_datasets.core.download.util import DownloadError
 from lstm_jax.data.imdb_archive import ArchiveInfo, check_file
 from lstm_jax.data.prepared import scratch_dir, writing_to
 from lstm_jax.errors import UserError
+from lstm_jax.paths import is_there
 
 # The name look-up of a machine without network can hang much longer than this.
 _PROBE_SECONDS = 6.0
@@ -39,7 +40,7 @@ def find_archive(data_dir: Path, info: ArchiveInfo) -> Path | None:
     """
     cached = data_dir / "downloads" / resource.get_dl_fname(info.url, info.sha256)
     for path in (manual_dir(data_dir) / info.filename, cached):
-        if path.exists():
+        if is_there(path):
             check_file(path, info)
             return path
     return None

@@ -51,7 +51,7 @@ def _find(label: str, label_names: Sequence[str]) -> int | None:
         return names.index(wanted)
     # Of "1 star" and "2 stars", is "1" the first or the second?  Neither is taken.
     if wanted.isdecimal() and not any(map(_has_digit, names)):
-        number = int(wanted[:9])
+        number = int(wanted.lstrip("0")[:9] or "0")
         return number if number < len(names) else None
     alike = [n for n, name in enumerate(names) if _abbreviates(wanted, name)]
     return alike[0] if len(alike) == 1 else None

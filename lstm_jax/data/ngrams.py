@@ -66,20 +66,25 @@ def learn_ngrams(
     """
     base = vocab_size + 1
     found = [review_keys(ids, order, base) for ids in token_ids]
-    keys, index, counts = np.unique(
-        np.concatenate(found), return_inverse=True, return_counts=True
-    )
-    label_of = np.repeat(labels, [len(f) for f in found])
-    common = counts >= _MIN_REVIEWS
+    keys = _common(found)
+    counts = np.zeros((max(num_logits, 2), len(keys)), np.int64)
+    for own, label in zip(found, labels, strict=True):
+        counts[label, _look_up(own, keys)] += 1
+    total = counts.sum(axis=0)
     classes = [1] if num_logits == 1 else range(num_logits)
-    ratios = [
-        log_count_ratios(
-            np.bincount(index[label_of == k], minlength=len(keys))[common],
-            np.bincount(index[label_of != k], minlength=len(keys))[common],
-        )
-        for k in classes
-    ]
-    return NGrams(order, base, keys[common], np.stack(ratios, axis=1))
+    ratios = [log_count_ratios(counts[k], total - counts[k]) for k in classes]
+    return NGrams(order, base, keys, np.stack(ratios, axis=1))
+
+
+def _common(found: list[np.ndarray]) -> np.ndarray:
+    """The n-grams of ``_MIN_REVIEWS`` reviews at least, rising.
+
+    Sorted in place: what ``np.unique`` would give besides is several times as large.
+    """
+    every = np.concatenate(found)
+    every.sort()
+    last, first = every[_MIN_REVIEWS - 1 :], every[: len(every) - _MIN_REVIEWS + 1]
+    return np.unique(last[last == first])
 
 
 def log_count_ratios(inside: np.ndarray, outside: np.ndarray) -> np.ndarray:
@@ -115,10 +120,15 @@ def find_ngrams(token_ids: np.ndarray, ngrams: NGrams) -> np.ndarray:
     if not len(ngrams.keys):
         return np.zeros(0, np.int32)
     keys = review_keys(token_ids, ngrams.order, ngrams.base)
-    places = np.searchsorted(ngrams.keys, keys)
-    places = np.minimum(places, len(ngrams.keys) - 1)
-    known = places[ngrams.keys[places] == keys]
-    return known[:MAX_NGRAMS].astype(np.int32)
+    return _look_up(keys, ngrams.keys)[:MAX_NGRAMS].astype(np.int32)
+
+
+def _look_up(keys: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Where those of ``keys`` stand that are among ``known``, which rise."""
+    if not len(known):
+        return np.zeros(0, np.int64)
+    places = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+    return places[known[places] == keys]
 
 
 def spread_over_tokens(
@@ -167,7 +177,7 @@ def load_ngrams(path: Path) -> NGrams:
         order, base = int(arrays["order"]), int(arrays["base"])
         ngrams = NGrams(order, base, arrays["keys"], arrays["ratios"])
         check_ngrams(ngrams)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise UserError(f"{path}: expected a file of n-grams, got: {error}") from error
     return ngrams
 

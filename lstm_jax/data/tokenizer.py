@@ -14,6 +14,8 @@ from lstm_jax.errors import UserError
 PAD, UNKNOWN = "[PAD]", "[UNK]"
 PAD_ID, UNKNOWN_ID = 0, 1
 _MOST_BYTES = 2**28  # of a tokenizer file; a million words need a tenth of it
+# Texts; what the tokenizer gives takes twenty times the bytes of the ids in it.
+_AT_ONCE = 1000
 TOKENS = ("words_and_marks", "words")
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
@@ -83,8 +85,12 @@ def valid_text(text: str) -> str:
 
 def encode(tokenizer: Tokenizer, texts: list[str]) -> list[np.ndarray]:
     """Turn each text into its int32 token ids, at full length."""
-    encodings = tokenizer.encode_batch_fast([valid_text(text) for text in texts])
-    return [np.array(e.ids, np.int32) for e in encodings]
+    token_ids = []
+    for start in range(0, len(texts), _AT_ONCE):
+        some = [valid_text(text) for text in texts[start : start + _AT_ONCE]]
+        encodings = tokenizer.encode_batch_fast(some)
+        token_ids += [np.array(e.ids, np.int32) for e in encodings]
+    return token_ids
 
 
 def truncate(token_ids: np.ndarray, max_length: int, how: str) -> np.ndarray:

@@ -28,18 +28,10 @@ def build_classifier(
     Args:
       config: the settings.
       vocab_size: of the tokenizer.
-      num_classes: of the data.
+      num_classes: of the data; read where the settings ask for a logit for each.
       num_ngrams: that the model reads beside the words; 0 is none.
-
-    Raises:
-      UserError: one logit is asked for, but there are more than two classes.
     """
     fields = dataclasses.asdict(config)
-    if config.num_logits == 1 and num_classes != 2:
-        raise UserError(
-            "model.num_logits: expected 0 (a logit for each class) for data with "
-            f"{num_classes} classes, got 1"
-        )
     fields["num_logits"] = config.num_logits or num_classes
     del fields["embedding_file"], fields["pretrained"]  # they are read by now
     if stddev := fields.pop("embedding_stddev"):

@@ -275,7 +275,8 @@ def _plan(config: Config, data: Datasets, epoch: int) -> Plan:
 
 def _batch(work: Work, data: Encoded, plan: Plan, index: int) -> Batch:
     rows, width = local_rows(plan.rows[index]), int(plan.widths[index])
-    ngrams = ngram_width(width, work.data.widths, work.data.text.ngrams.order)
+    max_length, order = work.config.data.max_length, work.data.text.ngrams.order
+    ngrams = ngram_width(width, max_length, order)
     return put_batch(work.learner.mesh, make_batch(data, rows, width, ngrams))
 
 

@@ -70,7 +70,9 @@ def next_word_loss(
             scores: Any = model.apply(variables, hs, method="scores")
             sums = word_sums(scores, targets, weights)
         penalty = penalties.size * jnp.mean(hs.astype(jnp.float32) ** 2)
-        penalty += penalties.change * jnp.mean(jnp.diff(ys, axis=0) ** 2)
+        if len(ys) > 1:  # of one word there is no change, and no mean
+            changes = jnp.diff(ys.astype(jnp.float32), axis=0)
+            penalty += penalties.change * jnp.mean(changes**2)
         carry = jax.lax.stop_gradient(carry)
         return sums.loss + sums.count * penalty, Told(sums, sums.count, carry)
 

@@ -8,12 +8,14 @@ from hypothesis import strategies as st
 from lstm_jax.data.batches import (
     bucket_widths,
     make_batch,
+    ngram_width,
     padding_share,
     plan_epoch,
     plan_evaluation,
 )
 from lstm_jax.data.config import DataConfig
 from lstm_jax.data.datasets import load_datasets
+from lstm_jax.data.ngrams import MAX_NGRAMS, find_ngrams, learn_ngrams
 from lstm_jax.data.tokenizer import PAD_ID
 
 lengths_lists = st.lists(st.integers(0, 90), min_size=1, max_size=40).map(np.array)
@@ -170,3 +172,20 @@ def test_make_batch_gives_filler_rows_no_tokens_and_no_weight(encoded):
     real = make_batch(encoded, np.array([5, 8]), 16, 32)
     for ours, theirs in zip(batch, real, strict=True):
         np.testing.assert_array_equal(ours[[0, 2]], theirs)
+
+
+@given(st.integers(0, 60), st.integers(1, 40), st.integers(1, 3))
+def test_a_batch_has_room_for_each_ngram_and_for_few_more(length, max_length, order):
+    """Those of a review that was cut are of the whole text, however long."""
+    whole = np.random.default_rng(length).integers(0, 99, length).astype(np.int32)
+    ngrams = learn_ngrams(
+        [whole, whole], np.array([0, 1]), order=order, vocab_size=99, num_logits=1
+    )
+    width = int(bucket_widths(np.array([min(length, max_length)]), 1)[-1])
+    room = ngram_width(width, max_length, order)
+    assert len(find_ngrams(whole, ngrams)) <= room
+    assert room == (order * width if width < max_length else MAX_NGRAMS)
+
+
+def test_no_batch_has_more_room_than_there_can_be_ngrams():
+    assert ngram_width(2000, 5000, 3) == MAX_NGRAMS

@@ -10,6 +10,7 @@ from lstm_jax.data.batches import NO_LABEL, make_batch, plan_epoch
 from lstm_jax.data.config import DataConfig
 from lstm_jax.data.datasets import load_datasets
 from lstm_jax.data.tokenizer import train_tokenizer
+from lstm_jax.errors import UserError
 
 
 @pytest.fixture
@@ -61,6 +62,20 @@ def test_a_sample_that_is_not_what_one_would_think_is_told(
 ):
     load(dataclasses.replace(config, num_labelled=count), tmp_path)
     assert said in caplog.text
+
+
+def test_one_logit_for_three_classes_is_refused_before_texts_are_read(
+    config, tmp_path, monkeypatch
+):
+    """The words of a large file take minutes."""
+    path = tmp_path / "three.csv"
+    path.write_text("text,label\n" + "\n".join(f"word{i},{i % 3}" for i in range(30)))
+    monkeypatch.setattr(datasets, "learn_text", None)
+    with pytest.raises(UserError) as error:
+        load(dataclasses.replace(config, train_file=str(path)), tmp_path)
+    message = str(error.value)
+    assert message.startswith("model.num_logits: expected 0 (a logit for each class)")
+    assert "3 classes, got 1" in message
 
 
 def test_a_sample_of_both_classes_is_nothing_to_tell(config, tmp_path, caplog):

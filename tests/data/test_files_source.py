@@ -31,6 +31,22 @@ def refused(*args, **kwargs):
     return str(error.value)
 
 
+@pytest.mark.parametrize(("count", "classes"), [(30, 21), (900, 451), (900, 900)])
+def test_a_column_that_is_none_of_labels_is_refused(count, classes, write):
+    """Else each row would be a class, and the n-grams grow with the square of them."""
+    rows = [f"word,{i % classes}" for i in range(count)]
+    path = write("train.csv", "\n".join(["text,id", *rows]))
+    message = refused(path, label_column="id")
+    assert f"got {classes} of {count} rows; is data.label_column the column" in message
+
+
+@pytest.mark.parametrize(("count", "classes"), [(20, 20), (900, 450)])
+def test_many_classes_are_no_mistake(count, classes, write):
+    rows = [f"word,{i % classes}" for i in range(count)]
+    path = write("train.csv", "\n".join(["text,label", *rows]))
+    assert len(load_files(path).label_names) == classes
+
+
 def random_rows(count, labels=("good", "bad", "so-so")):
     rng = random.Random(5)
     letters = "ab \n\"',;\té\u2028"

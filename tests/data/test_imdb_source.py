@@ -153,6 +153,19 @@ def test_an_answer_that_is_no_http_is_told(tmp_path, monkeypatch):
     assert "got neither (hello there)" in message
 
 
+def test_downloads_that_are_closed_to_the_user_are_none(tmp_path, monkeypatch):
+    """Of somebody else, in a directory that several share."""
+    downloads, real = tmp_path / "downloads", Path.stat
+
+    def stat(path, **how):
+        if downloads in path.parents:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return real(path, **how)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    assert imdb_download.find_archive(tmp_path, LARGE_MOVIE_REVIEWS) is None
+
+
 def test_a_folder_that_is_closed_to_the_user_is_named(tmp_path, monkeypatch):
     """Root looks into any folder, so the system's answer is given here."""
 

@@ -12,7 +12,9 @@ def number(labels, names):
     return number_labels(labels, names, where="a.csv", lines=lines).tolist()
 
 
-@pytest.mark.parametrize("label", ["pos", "POS", "Positive", " pos ", "1", "01"])
+@pytest.mark.parametrize(
+    "label", ["pos", "POS", "Positive", " pos ", "1", "01", "00000000001"]
+)
 def test_one_class_in_many_spellings(label):
     assert number([label, "neg"], ("neg", "pos")) == [1, 0]
 

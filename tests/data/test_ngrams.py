@@ -1,3 +1,4 @@
+import tracemalloc
 from collections import Counter
 from math import log
 
@@ -6,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lstm_jax.data import ngrams as ngrams_module
 from lstm_jax.data.ngrams import (
     MAX_NGRAMS,
     find_ngrams,
@@ -116,6 +118,29 @@ def test_reviews_that_share_no_ngram_leave_none():
     )
     assert ngrams.ratios.shape == (0, 1)
     assert len(find_ngrams(reviews[0], ngrams)) == 0
+
+
+@given(st.lists(tokens, min_size=1, max_size=9), st.integers(1, 4))
+def test_kept_are_those_of_as_many_reviews(reviews, most):
+    reviews = [np.array(ids, np.int32) for ids in reviews]
+    counts = Counter(g for ids in reviews for g in review_keys(ids, 2, VOCAB + 1))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ngrams_module, "_MIN_REVIEWS", most)
+        labels = np.arange(len(reviews)) % 2
+        ngrams = learn_ngrams(reviews, labels, order=2, vocab_size=VOCAB, num_logits=1)
+    expected = sorted(key for key, count in counts.items() if count >= most)
+    assert ngrams.keys.tolist() == expected
+
+
+def test_learning_takes_a_few_times_the_bytes_of_what_is_found():
+    rng = np.random.default_rng(0)
+    reviews = [rng.integers(0, 9999, 500).astype(np.int32) for _ in range(200)]
+    found = sum(len(review_keys(ids, 3, 10_000)) for ids in reviews)
+    tracemalloc.start()
+    learn_ngrams(reviews, np.arange(200) % 2, order=3, vocab_size=9999, num_logits=1)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 * 8 * found
 
 
 def test_without_ngrams_nothing_is_found():

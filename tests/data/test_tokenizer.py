@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Regex, Tokenizer, normalizers
 
+from lstm_jax.data import tokenizer as tokenizer_module
 from lstm_jax.data.tokenizer import (
     PAD_ID,
     TOKENS,
@@ -228,3 +229,13 @@ def test_truncate_keeps_what_it_says(count, max_length, how):
     tail = len(kept) - head
     np.testing.assert_array_equal(kept[:head], ids[:head])
     np.testing.assert_array_equal(kept[head:], ids[count - tail :])
+
+
+def test_many_texts_are_cut_as_each_alone(monkeypatch):
+    texts = [f"word{i % 7} and{'!' * (i % 3)} more" for i in range(20)] + ["", "\ud800"]
+    tokenizer = train_tokenizer(texts, 12)
+    alone = [encode(tokenizer, [text])[0].tolist() for text in texts]
+    for size in (1, 7, len(texts), 1000):
+        monkeypatch.setattr(tokenizer_module, "_AT_ONCE", size)
+        assert [ids.tolist() for ids in encode(tokenizer, texts)] == alone
+    assert encode(tokenizer, []) == []

@@ -31,7 +31,8 @@ def batches(config, data, mesh):
         lengths, widths = data.train.lengths, data.widths
         plan = plan_epoch(lengths, widths, size, seed=config.seed, epoch=epoch)
         for rows, width in zip(plan.rows, plan.widths.tolist(), strict=True):
-            ngrams = ngram_width(width, widths, data.text.ngrams.order)
+            order = data.text.ngrams.order
+            ngrams = ngram_width(width, config.data.max_length, order)
             yield put_batch(mesh, make_batch(data.train, rows, width, ngrams))
         epoch += 1
 

@@ -193,10 +193,8 @@ def test_more_padding_changes_nothing(run, implementation):
     data = encode_ids(trained.text, ids, labels, **limits)
     apply, found = jax.jit(model.apply), []
     for width in (24, 40, 64):
-        widths = np.array([width])
-        batch = make_batch(
-            data, np.arange(len(texts)), width, ngram_width(width, widths, 2)
-        )
+        ngrams = ngram_width(width, limits["max_length"], 2)
+        batch = make_batch(data, np.arange(len(texts)), width, ngrams)
         inputs = (batch.token_ids, batch.lengths, batch.ngram_ids, batch.ngram_values)
         found.append(np.asarray(apply({"params": trained.params}, *inputs)))
     for other in found[1:]:

@@ -95,7 +95,7 @@ def train_a_step(config, folder):
         data_of.lengths, data.widths, train.batch_size, seed=config.seed, epoch=0
     )
     width = int(plan.widths[0])
-    ngrams = ngram_width(width, data.widths, data.text.ngrams.order)
+    ngrams = ngram_width(width, config.data.max_length, data.text.ngrams.order)
     batch = make_batch(data_of, plan.rows[0], width, ngrams)
     state, sums = learner.train_step(
         learner.first_state, put_batch(learner.mesh, batch)

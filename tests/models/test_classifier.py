@@ -313,14 +313,6 @@ def test_bfloat16_is_close_to_float32_and_keeps_float32_parameters():
     assert not np.array_equal(rough, logits)
 
 
-def test_one_logit_is_refused_for_three_classes():
-    with pytest.raises(UserError) as error:
-        classifier(num_classes=3, num_logits=1)
-    message = str(error.value)
-    assert message.startswith("model.num_logits: expected 0")
-    assert "3 classes, got 1" in message
-
-
 @pytest.mark.parametrize(("num_classes", "asked", "built"), [(2, 1, 1), (2, 0, 2)])
 def test_number_of_logits_follows_the_settings(num_classes, asked, built):
     assert classifier(num_classes, num_logits=asked).num_logits == built

@@ -158,6 +158,15 @@ def test_penalties_are_in_the_gradient_and_in_no_sum(name):
     jax.tree.map(np.testing.assert_array_equal, sums, same)
 
 
+@pytest.mark.parametrize("change", [0.0, 2.0])
+def test_in_a_window_of_one_word_nothing_changes(change):
+    """The mean of no changes would not be finite."""
+    window, carry = lay_out([np.arange(1, 20)], rows=4, window=1).at(1), carry_of()
+    total, _ = run(window, carry)
+    dearer, _ = run(window, carry, penalties=Penalties(change=change))
+    assert np.isfinite(total) and dearer == total
+
+
 def test_windows_are_judged_one_after_another_as_a_whole():
     laid, carry = streams(), MODEL.initial_carry(4)
     judge = jax.jit(make_eval_window(MODEL))
