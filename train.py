@@ -34,8 +34,9 @@ from ml_collections import ConfigDict, config_flags
 
 from lstm_jax.cache import keep_programs
 from lstm_jax.errors import UserError
-from lstm_jax.output import lacks_room, print_what_can_be
+from lstm_jax.output import go_on_unread, lacks_room, print_what_can_be
 from lstm_jax.paths import expand, is_there
+from lstm_jax.platforms import check_platforms
 from lstm_jax.training.config import Config, default_config, from_dict, names
 from lstm_jax.training.interruption import Interrupted, Interruption, handle_signals
 from lstm_jax.training.lock import locked
@@ -87,6 +88,7 @@ def main(argv: list[str]) -> int:
         keep_programs()
         if _DISTRIBUTED.value:
             join_hosts()
+        check_platforms()
         # After initialize(), which would take SIGTERM for itself.
         with handle_signals() as interruption:
             run(config, f"python {shlex.join(argv)}", interruption)
@@ -126,7 +128,7 @@ def lacking(error: Exception) -> str:
     if isinstance(error, OSError):
         if not lacks_room(error):
             return ""
-        place = error.filename or "a file of the run"
+        place = error.filename or "standard output"  # of a file, the name is known
         return (
             f"{place}: expected room to write, got: {error.strerror}; make some; the "
             "same command goes on"
@@ -142,6 +144,8 @@ def lacking(error: Exception) -> str:
 
 def run(config: Config, command: str, interruption: Interruption) -> None:
     """Train, and let the first host write the report."""
+    if _WORKDIR.value == "":
+        raise UserError("--workdir: expected a folder, got ''")
     workdir = expand(_WORKDIR.value or f"runs/{config.name}", "--workdir")
     finished = is_there(workdir / "summary.json")
     summary = train_and_evaluate(config, workdir, interruption)
@@ -324,4 +328,5 @@ def show_time(summary: dict) -> None:
 
 
 if __name__ == "__main__":
+    go_on_unread()
     sys.exit(main(sys.argv))

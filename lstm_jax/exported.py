@@ -28,6 +28,7 @@ from lstm_jax.data.tokenizer import parse_tokenizer
 from lstm_jax.drafts import draft_of
 from lstm_jax.errors import UserError
 from lstm_jax.loaded import About, Loaded, Programs
+from lstm_jax.platforms import check_platforms
 
 _FORMAT = {"format": "lstm_jax model", "format_version": 1}
 _MANIFEST, _TOKENIZER = "manifest.json", "tokenizer.json"
@@ -259,6 +260,7 @@ def _check_files(path: Path, manifest: _Manifest, files: dict[str, bytes]) -> No
 
 
 def _check_platform(path: Path, manifest: _Manifest) -> None:
+    check_platforms()
     platform = jax.local_devices()[0].platform
     if {"gpu": "cuda"}.get(platform, platform) not in manifest.platforms:
         raise UserError(

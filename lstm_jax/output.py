@@ -2,7 +2,9 @@
 
 import errno
 import io
+import os
 import sys
+from typing import Any
 
 
 def print_what_can_be() -> None:
@@ -12,6 +14,39 @@ def print_what_can_be() -> None:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
+
+
+def go_on_unread() -> None:
+    """Let the program go on when nobody reads any more what it prints.
+
+    The end of a ``tee`` or a closed terminal should not be that of hours of training.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper):
+            stream.flush()
+            raw = _Unread(stream.fileno(), "w", closefd=False)
+            again = io.TextIOWrapper(
+                io.BufferedWriter(raw),
+                encoding=stream.encoding,
+                errors=stream.errors,
+                line_buffering=stream.line_buffering,
+            )
+            setattr(sys, name, again)
+
+
+class _Unread(io.FileIO):
+    """What is written goes nowhere once the other end of a pipe is closed."""
+
+    def write(self, data: Any) -> int | None:
+        """As of every file."""
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+            return super().write(data)
 
 
 def print_as_file() -> None:

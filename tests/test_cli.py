@@ -350,6 +350,11 @@ MISTAKES = {
         ["export", "--workdir", "a", "--output", "."],
         "--output: expected a file to write, got '.'",
     ),
+    "an empty file": (["predict", "--model", "m.zip", "--file", ""], "got ''"),
+    "texts and an empty file": (
+        ["predict", "--model", "m.zip", "--file", "", "x"],
+        "expected texts or --file, got both",
+    ),
     "an empty host": (
         ["serve", "--model", "m.zip", "--host", ""],
         "--host: expected an address of this machine, got ''",
@@ -459,6 +464,66 @@ def test_a_line_break_at_the_end_of_standard_input_is_no_word(
     _, piped, _ = run(*flags, "-")
     _, direct, _ = run(*flags, TEXTS[1])
     assert json.loads(piped) == json.loads(direct)
+
+
+def test_the_rest_of_standard_input_is_all_explained(run, one_model, monkeypatch):
+    """Positions are those of what was given."""
+    given = io.TextIOWrapper(io.BytesIO(b"\n  great film \r\n\n"), newline="")
+    monkeypatch.setattr(sys, "stdin", given)
+    _, out, _ = run("explain", "--model", one_model, "--format", "json", "-")
+    assert json.loads(out)["text"] == "\n  great film \r\n"
+
+
+def test_a_page_without_a_name_is_refused(run, one_model):
+    status, _, err = run("explain", "--model", one_model, "--html", "", "great")
+    assert status == 2 and err.startswith("error: --html: expected a file to write")
+
+
+def test_a_dash_is_standard_input(run, one_model, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("great film\ndull"))
+    status, out, _ = run("predict", "--model", one_model, "--format", "csv", "-")
+    assert status == 0
+    texts = [row["text"] for row in csv.DictReader(io.StringIO(out))]
+    assert texts == ["great film", "dull"]
+
+
+@pytest.mark.parametrize("kind", ["json", "csv"])
+def test_half_characters_of_the_command_line_are_replaced(kind, run, one_model):
+    """What is no UTF-8 comes as such; a strict reader of JSON refuses it."""
+    status, out, _ = run("predict", "--model", one_model, "--format", kind, "caf\udce9")
+    assert status == 0 and ("caf\\ufffd" if kind == "json" else "caf\ufffd") in out
+
+
+def test_a_long_word_leaves_the_table_readable(run, one_model):
+    _, out, _ = run("explain", "--model", one_model, f"great {'x' * 600} film")
+    table = out[out.index("\nword ") :].splitlines()
+    (row,) = [line for line in table if line.startswith("(xxxxxxx…xxxxxxx) ")]
+    assert len(row) < 60
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_bar_is_not_among_the_lines(terminal, run, one_model, tmp_path, monkeypatch):
+    path = tmp_path / "many.txt"
+    path.write_text("great film\n" * 600)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
+    status, _, err = run("predict", "--model", one_model, "--file", path)
+    assert status == 0 and ("texts/s" in err) == (not terminal)
+
+
+@pytest.mark.parametrize("kind", ["rocm", "nonsense"])
+def test_a_device_that_is_not_there_is_nothing_wrong_with_the_model(kind, one_model):
+    done = process(
+        *("--no-prepare-host", "predict", "--model", one_model, "great"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        environ={"JAX_PLATFORMS": kind},
+    )
+    out, err = done.communicate(timeout=300)
+    assert (done.returncode, out) == (2, b"")
+    (line,) = [x for x in err.decode().splitlines() if x.startswith("error: ")]
+    assert line.startswith(f"error: JAX_PLATFORMS={kind}: expected a device to compute")
+    assert "Traceback" not in err.decode()
 
 
 def test_a_text_without_spaces_is_shown_from_its_beginning(run, one_model):

@@ -1,6 +1,7 @@
 """The pictures of predictions and explanations, from made-up ones."""
 
 import itertools
+import warnings
 
 import numpy as np
 import pytest
@@ -240,6 +241,58 @@ def test_of_many_classes_the_likeliest_are_drawn_while_it_is_read():
     axes = draw_gates(short, found.summary, names).axes[0]
     drawn = {text.get_text() for text in axes.get_legend().get_texts()}
     assert drawn == {f"class {n}" for n in np.argsort(logits[-1])[6:]}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("letter", ["x", "\u597d"])
+def test_a_long_word_takes_the_room_of_a_short_one(letter):
+    """A text in a script without spaces, or a link."""
+    found = make_findings(2)
+    short, words = found.explanations.short, found.words
+    long = short._replace(words=[letter * 600, *short.words[1:]])
+    named = set(extremes(words))
+    words = words._replace(
+        names=[letter * 600 if n in named else x for n, x in enumerate(words.names)]
+    )
+    if not letter.isascii():  # the font has no such letters
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+    gates = draw_gates(long, found.summary, found.label_names)
+    usual = draw_gates(short, found.summary, found.label_names)
+    figures = [gates, usual, draw_words(words, found.summary, found.label_names)]
+    assert all(max(map(len, words_of(figure))) < 200 for figure in figures)
+    heights = [figure.axes[0].get_position().height for figure in (gates, usual)]
+    assert heights[0] > 0.5 * heights[1]
+
+
+def test_names_of_many_classes_do_not_overlap():
+    found = make_findings(77)
+    figure = draw_confusion(found.judged, found.summary)
+    words_of(figure)
+    labels = [t.get_window_extent() for t in figure.axes[0].get_yticklabels()]
+    assert 10 <= len(labels) <= 20
+    assert not any(a.overlaps(b) for a, b in itertools.pairwise(labels))
+    assert figure.axes[0].images[0].get_array().shape == (77, 77)
+
+
+@pytest.mark.parametrize("draw", [draw_roc, draw_precision_recall])
+def test_what_is_left_out_of_the_curves_is_told(draw):
+    many, few = (
+        words_of(draw(found.judged, found.summary))
+        for found in (make_findings(77), make_findings(12))
+    )
+    assert "The most frequent 12 of 77 classes." in many
+    assert not any("most frequent" in text for text in few)
+
+
+@pytest.mark.parametrize(
+    ("draw", "label"), [(draw_roc, 0), (draw_roc, 1), (draw_precision_recall, 0)]
+)
+def test_without_a_class_there_is_no_curve_and_a_note(draw, label):
+    found = make_findings(2)
+    judged = found.judged._replace(labels=np.full_like(found.judged.labels, label))
+    assert "No curve: all reviews are of one class." in words_of(
+        draw(judged, found.summary)
+    )
 
 
 @pytest.mark.parametrize("names", [["$x", "y$_{"], ["$", "$$"], ["$", "$$", "$$$"]])

@@ -22,7 +22,7 @@ def run(options: argparse.Namespace) -> None:
     labels = number_labels(
         table.columns[label], names, where=options.data, lines=table.lines
     )
-    parts = [logits for _, logits in judge(predictor, table.columns[text])]
+    parts = [logits for _, logits in judge(predictor, table.columns[text], bar=True)]
     found = evaluate(np.concatenate(parts), labels)
     if options.format == "json":
         print(json.dumps(to_json(found, names), indent=2))

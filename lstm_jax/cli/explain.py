@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from lstm_jax.explanations import Explanation
 from lstm_jax.inference import Predictor
 from lstm_jax.measures import predicted, probabilities
 from lstm_jax.paths import expand
+from lstm_jax.shorten import shorten
 
 # Words of a text that are listed with their numbers: all, or the strongest.
 _MOST_LISTED = 24
@@ -28,7 +30,7 @@ def run(options: argparse.Namespace) -> None:
     text = _stdin() if options.text == "-" else options.text
     predictor = load_predictor(options)
     found = explain_text(predictor, text)
-    if options.html:
+    if options.html is not None:
         _write_page(found, predictor, expand(options.html, "--html"))
     if options.format == "json":
         print(json.dumps(found.to_json(predictor.label_names), indent=2))
@@ -41,7 +43,7 @@ def run(options: argparse.Namespace) -> None:
 def _stdin() -> str:
     """All of it, but for the line break that ``echo`` adds at the end."""
     text = "".join(check_lines(open_stdin(sys.stdin), "standard input"))
-    return text.strip()
+    return re.sub(r"\r?\n\Z", "", text)
 
 
 def _write_page(found: Explanation, predictor: Predictor, path: Path) -> None:
@@ -100,7 +102,7 @@ def _table(found: Explanation, one: str) -> str:
     lost, chances = found.lost(), probabilities(found.reading.logits)[:, found.one]
     strength = np.abs(lost[found.positions])
     kept = np.sort(np.argsort(-strength, kind="stable")[:_MOST_LISTED])
-    words = {n: printable(found.words[found.positions[n]]) for n in kept}
+    words = {n: shorten(printable(found.words[found.positions[n]])) for n in kept}
     width = max(len("word"), *map(len, words.values()))
     lines = [f"{'word':<{width}}  {'without':>8}  {'gradient':>8}  {one} so far"]
     for n, word in words.items():

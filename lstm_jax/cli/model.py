@@ -48,18 +48,21 @@ def _load(options: argparse.Namespace) -> list[Predictor]:
 
 
 def judge(
-    predictor: Predictor | Ensemble, texts: list[str]
+    predictor: Predictor | Ensemble, texts: list[str], *, bar: bool
 ) -> Iterator[tuple[list[str], np.ndarray]]:
-    """Give texts and their logits, in order, part by part; a bar on stderr."""
+    """Give texts and their logits, in order, part by part.
+
+    With ``bar`` a bar on stderr, where that is a terminal.
+    """
     parts = [texts[n : n + _PART] for n in range(0, len(texts), _PART)]
-    show = len(texts) >= _FEWEST_FOR_BAR and sys.stderr.isatty()
+    show = bar and len(texts) >= _FEWEST_FOR_BAR and sys.stderr.isatty()
     pool = ThreadPoolExecutor(_AT_ONCE)
     try:
-        with tqdm(total=len(texts), unit=" texts", disable=not show) as bar:
+        with tqdm(total=len(texts), unit=" texts", disable=not show) as progress:
             for part, logits in zip(
                 parts, pool.map(predictor.logits, parts), strict=True
             ):
                 yield part, logits
-                bar.update(len(part))
+                progress.update(len(part))
     finally:
         pool.shutdown(cancel_futures=True)

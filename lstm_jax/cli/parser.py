@@ -22,7 +22,7 @@ def make_parser() -> Parser:
     parser = Parser(
         prog="lstm-jax",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Use a classifier that train.py has trained.",
+        description="Use a model that train.py has trained.",
         epilog=f"example:\n  lstm-jax predict {_MODEL} 'A film I will not forget.'",
     )
     parser.add_argument("--version", action="version", version=__version__)
@@ -73,10 +73,15 @@ def _predict(commands: Any) -> None:
     parser = _command(commands, "predict", "classify texts", example)
     _add_model(parser, _AVERAGED)
     parser.add_argument(
-        "texts", nargs="*", metavar="TEXT", help="without any: one a line from stdin"
+        "texts",
+        nargs="*",
+        metavar="TEXT",
+        help="none, or -: one a line from stdin",
     )
     parser.add_argument(
-        "--file", metavar="FILE", help=".csv, .tsv, .jsonl, or .txt with a text a line"
+        "--file",
+        metavar="FILE",
+        help=".csv, .tsv, .jsonl or .ndjson; .txt: a text a line",
     )
     parser.add_argument("--text-column", metavar="NAME", default="text")
     parser.add_argument(
@@ -92,7 +97,7 @@ def _evaluate(commands: Any) -> None:
     parser = _command(commands, "evaluate", "judge a model by labelled texts", example)
     _add_model(parser, _AVERAGED)
     parser.add_argument(
-        "--data", metavar="FILE", required=True, help=".csv, .tsv or .jsonl"
+        "--data", metavar="FILE", required=True, help=".csv, .tsv, .jsonl or .ndjson"
     )
     parser.add_argument("--text-column", metavar="NAME", default="text")
     parser.add_argument("--label-column", metavar="NAME", default="label")

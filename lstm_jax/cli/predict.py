@@ -13,6 +13,7 @@ from lstm_jax.cli.marks import printable
 from lstm_jax.cli.model import judge, load_predictors
 from lstm_jax.data.encoding import check_lines, open_stdin
 from lstm_jax.data.texts import read_lines, read_texts
+from lstm_jax.data.tokenizer import valid_text
 from lstm_jax.errors import UserError
 from lstm_jax.measures import probabilities
 from lstm_jax.output import print_as_file
@@ -38,7 +39,8 @@ def run(options: argparse.Namespace) -> None:
     texts = _read(options)
     predictor = load_predictors(options)
     write = _WRITERS[options.format](predictor.label_names)
-    for part, logits in judge(predictor, texts):
+    # On a terminal the lines themselves tell how far it is; a bar would be among them.
+    for part, logits in judge(predictor, texts, bar=not sys.stdout.isatty()):
         for text, chances in zip(part, probabilities(logits), strict=True):
             write(Judged(text, _by_name(predictor.label_names, chances)))
 
@@ -49,11 +51,11 @@ def _by_name(names: tuple[str, ...], chances: np.ndarray) -> dict[str, float]:
 
 def _read(options: argparse.Namespace) -> list[str]:
     """The texts of the command line, else of a file, else of standard input."""
-    if options.texts and options.file:
+    if options.texts and options.file is not None:
         raise UserError("predict: expected texts or --file, got both")
-    if options.texts:
-        return options.texts
-    if options.file:
+    if options.texts and options.texts != ["-"]:
+        return [valid_text(text) for text in options.texts]
+    if options.file is not None:
         return read_texts(options.file, options.text_column)
     stdin = open_stdin(sys.stdin)
     if stdin.isatty():
@@ -113,9 +115,8 @@ def _csv_writer(names: tuple[str, ...]) -> Callable[[Judged], None]:
 
     def write(judged: Judged) -> None:
         """One row."""
-        text = judged.text.encode("utf-8", "replace").decode("utf-8")
         best = judged.chances[judged.label]
-        writer.writerow([text, judged.label, best, *judged.chances.values()])
+        writer.writerow([judged.text, judged.label, best, *judged.chances.values()])
 
     return write
 

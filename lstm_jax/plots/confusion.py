@@ -13,6 +13,8 @@ from lstm_jax.plots.style import new_figure, set_labels, set_title
 
 # Numbers in more cells than these could not be read.
 _MOST_NUMBERED = 10
+# Names of more classes lie one on another: every second, third, ... is written.
+_MOST_NAMED = 20
 
 
 def draw_confusion(judged: Judged, summary: dict[str, Any]) -> Figure:
@@ -35,8 +37,10 @@ def draw_confusion(judged: Judged, summary: dict[str, Any]) -> Figure:
     bar.set_label("Share of the true class (%)", fontsize=13)
     bar.ax.tick_params(labelsize=12)
     rotation = 0 if size <= 4 else 60
-    axes.set_xticks(range(size), judged.label_names, rotation=rotation, fontsize=12)
-    axes.set_yticks(range(size), judged.label_names, fontsize=12)
+    named = range(0, size, -(-size // _MOST_NAMED))
+    names = [judged.label_names[n] for n in named]
+    axes.set_xticks(named, names, rotation=rotation, fontsize=12)
+    axes.set_yticks(named, names, fontsize=12)
     for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
         label.set_parse_math(False)
     if size <= _MOST_NUMBERED:

@@ -20,6 +20,7 @@ from lstm_jax.plots.style import (
     new_figure,
     set_title,
 )
+from lstm_jax.shorten import shorten
 
 # By the letters of the cells; what is not named here (the candidate g) is not drawn.
 _NAMES = {
@@ -58,7 +59,7 @@ def draw_gates(
     heights = [1.2, *[1.0] * len(shown)]
     axes = figure.subplots(1 + len(shown), 1, sharex=True, height_ratios=heights)
     set_title(figure, f"First layer over {of}", summary)
-    words = short.words[:_MOST_WORDS]
+    words = [shorten(word) for word in short.words[:_MOST_WORDS]]
     _draw_running(axes[0], short.logits[: len(words)], label_names)
     # The same order in every panel: units alike at the last word lie together.
     order = np.argsort(short.gates["h"][-1], kind="stable")

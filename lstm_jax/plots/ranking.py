@@ -15,6 +15,7 @@ from lstm_jax.plots.style import (
     GREY,
     add_grid,
     add_legend,
+    add_note,
     figure_of,
     in_legend,
     new_figure,
@@ -68,13 +69,9 @@ def _draw_classes(
     curve: Callable[[np.ndarray, np.ndarray], Curve | None],
     area: str,
 ) -> None:
-    """A line for each class that has any reviews, the most frequent ones first."""
-    counts = np.bincount(judged.labels, minlength=len(judged.label_names))
-    order = np.argsort(-counts, kind="stable")[:_MOST_CLASSES]
-    for number, label in enumerate(sorted(order) if len(counts) > 2 else [1]):
-        line = curve(judged.labels == label, log_odds(judged.logits, label))
-        if line is None:
-            continue
+    """A line for each class that has any reviews, or the most frequent of many."""
+    lines = curves(judged, curve)
+    for number, (label, line) in enumerate(lines.items()):
         axes.plot(
             100 * line.x,
             100 * line.y,
@@ -84,3 +81,25 @@ def _draw_classes(
             label=in_legend(f"{judged.label_names[label]}: {area} {line.area:.4f}"),
         )
     add_legend(axes, columns=2)
+    if not lines:
+        add_note(axes, "No curve: all reviews are of one class.")
+    elif judged.num_classes > _MOST_CLASSES:
+        add_note(
+            axes, f"The most frequent {len(lines)} of {judged.num_classes} classes."
+        )
+
+
+def curves(
+    judged: Judged, curve: Callable[[np.ndarray, np.ndarray], Curve | None]
+) -> dict[int, Curve]:
+    """The curves that are drawn, by class; none where one side has no reviews.
+
+    Args:
+      judged: the reviews.
+      curve: of whether each is of a class, and how sure the model is that it is.
+    """
+    counts = np.bincount(judged.labels, minlength=len(judged.label_names))
+    order = np.argsort(-counts, kind="stable")[:_MOST_CLASSES]
+    drawn = sorted(order.tolist()) if len(counts) > 2 else [1]
+    found = {n: curve(judged.labels == n, log_odds(judged.logits, n)) for n in drawn}
+    return {n: line for n, line in found.items() if line is not None}

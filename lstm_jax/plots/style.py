@@ -15,6 +15,7 @@ from matplotlib.legend import Legend
 from matplotlib.transforms import ScaledTranslation
 
 from lstm_jax.drafts import draft_of
+from lstm_jax.shorten import shorten
 
 # Of the palette of Okabe and Ito, which colour-blind readers can tell apart.
 ORANGE, BLUE, VERMILLION, BLACK = "#E69F00", "#0072B2", "#D55E00", "#000000"
@@ -27,7 +28,6 @@ DASHES = ("-", "--", ":", "-.")
 # Drawn at twice the width a README shows, for screens with small pixels.
 _WIDTH, _HEIGHT, _DPI = 7.2, 4.6, 220
 _TITLE_WIDTH = 52  # characters in a line
-_NAME_WIDTH = 17  # characters of a class
 
 
 def new_figure(height: float = _HEIGHT) -> Figure:
@@ -111,21 +111,11 @@ def add_note(axes: Axes, note: str) -> None:
 def names_of(summary: dict[str, Any], num_classes: int) -> list[str]:
     """The names of the classes, shortened; numbers where the run left no names."""
     names = summary.get("label_names", [str(n) for n in range(num_classes)])
-    short = [_shorten(name) for name in names]
+    short = [shorten(name) for name in names]
     return [
         f"{name[:12]} {n}" if short.count(name) > 1 else name
         for n, name in enumerate(short)
     ]
-
-
-def _shorten(name: str) -> str:
-    """The beginning and the end, by which names of a kind differ.
-
-    >>> _shorten("comp.sys.ibm.pc.hardware"), _shorten("very  good")
-    ('comp.sys…hardware', 'very good')
-    """
-    name = " ".join(name.split())
-    return name if len(name) <= _NAME_WIDTH else f"{name[:8]}…{name[-8:]}"
 
 
 def wrap(text: str, width: int) -> str:

@@ -21,6 +21,7 @@ from lstm_jax.plots.style import (
     set_labels,
     set_title,
 )
+from lstm_jax.shorten import shorten
 
 # A word that is seen less often has learned little, and its place is mostly luck.
 FEWEST_TO_NAME = 20
@@ -144,7 +145,7 @@ def _name_extremes(axes: Axes, words: Words) -> None:
     heights += [_SPACING * (k + 0.5) for k in range(len(worst))]
     for n, height in zip(named, heights, strict=True):
         axes.annotate(
-            words.names[n],
+            shorten(words.names[n]),
             xy=(words.counts[n], words.sentiments[n]),
             xytext=(1.03, height),
             textcoords="axes fraction",

@@ -11,7 +11,6 @@ from lstm_jax.measures import (
     calibration,
     calibration_error,
     chances,
-    log_odds,
     precision_recall,
     predicted,
     roc,
@@ -19,6 +18,7 @@ from lstm_jax.measures import (
 from lstm_jax.plots import Findings
 from lstm_jax.plots.calibration import NUM_BINS
 from lstm_jax.plots.judged import Judged
+from lstm_jax.plots.ranking import curves
 from lstm_jax.plots.words import FEWEST_TO_NAME, extremes
 
 Words = tuple[str, str]  # the two of them
@@ -88,13 +88,11 @@ def _precision_recall(found: Findings) -> Words:
 
 def _areas(judged: Judged, curve: Callable) -> str:
     """The area below the curve of each class that is drawn."""
-    labels = [1] if judged.num_classes == 2 else range(judged.num_classes)
-    lines = {n: curve(judged.labels == n, log_odds(judged.logits, n)) for n in labels}
-    return ", ".join(
+    areas = [
         f"area {line.area:.4f} for {judged.label_names[n]!r}"
-        for n, line in lines.items()
-        if line is not None
-    )
+        for n, line in curves(judged, curve).items()
+    ]
+    return ", ".join(areas) or "none, as all reviews are of one class"
 
 
 def _calibration(found: Findings) -> Words:

@@ -21,6 +21,7 @@ import orbax.checkpoint as ocp
 
 from lstm_jax.data.groups import reason
 from lstm_jax.errors import UserError
+from lstm_jax.platforms import check_platforms
 from lstm_jax.training.devices import shared_mistakes, wait_for_hosts
 from lstm_jax.training.progress import Progress
 from lstm_jax.training.state import PyTree, TrainState
@@ -262,6 +263,7 @@ def read_best(folder: Path) -> PyTree:
     """
     if not folder.is_dir():
         raise UserError(f"{folder}: expected checkpoints, got no such folder")
+    check_platforms()
     damaged: dict[Path, UserError] = {}
     # Listed each time: the run may save another, and delete those listed before.
     while steps := set(_steps(folder)) - set(damaged):

@@ -76,6 +76,10 @@ MISTAKES = {
         [*LSTM, "--workdir={used}"],
         ["expected a folder that no other process uses, got one of process {pid} on"],
     ),
+    "workdir without a name": (
+        [*LSTM, "--workdir="],
+        ["--workdir: expected a folder, got ''"],
+    ),
     "workdir is a file": ([*LSTM, "--workdir={broken}"], ["--workdir", "broken.py"]),
 }
 
@@ -305,6 +309,36 @@ def ended(hit_again_and_again, make_small_disk, tmp_path_factory):
         del blows["a full disk"]
     folder = disk or tmp_path_factory.mktemp("ended")
     return hit_again_and_again(folder / "run", blows)
+
+
+def test_a_run_goes_on_when_nobody_reads_what_it_prints(
+    process_environment, small_flags, tmp_path
+):
+    """As after ``2>&1 | head -1``."""
+    running = subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *small_flags, f"--workdir={tmp_path}"],
+        cwd=ROOT,
+        env=process_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert running.stdout.readline()
+    running.stdout.close()
+    assert running.wait(300) == 0
+    assert (tmp_path / "report.html").exists()
+
+
+def test_a_run_without_a_device_is_told_in_one_line(
+    train_command, small_flags, tmp_path
+):
+    flags = [*small_flags, f"--workdir={tmp_path / 'run'}"]
+    running = train_command(*flags, JAX_PLATFORMS="nonsense")
+    out, err = running.communicate(timeout=300)
+    assert (running.returncode, out) == (2, ""), err
+    assert (
+        "error: JAX_PLATFORMS=nonsense: expected a device to compute on, got: " in err
+    )
+    assert "Traceback" not in err and not (tmp_path / "run").exists()
 
 
 def test_a_signal_is_answered_by_how_to_go_on(ended):
