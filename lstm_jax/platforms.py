@@ -16,7 +16,7 @@ def check_platforms() -> None:
     try:
         jax.devices()
     except (RuntimeError, AssertionError) as error:  # the latter: no plugin for it
-        asked = f"JAX_PLATFORMS={jax.config.jax_platforms or ''}"
+        asked = f"JAX_PLATFORMS={getattr(jax.config, 'jax_platforms', None) or ''}"
         reason = " ".join(str(error).split()) or "nothing of that kind is installed"
         raise UserError(
             f"{asked}: expected a device to compute on, got: {reason}"
