@@ -4,6 +4,7 @@ Nothing that trains is imported here, and nothing of Flax: a run's folder needs 
 an exported file does not.
 """
 
+import copy
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -28,6 +29,10 @@ GRADIENT_POINTS = 128
 _TOKENS_AT_ONCE = 1 << 15
 # The shortest text that is padded to a length of its own.
 _NARROWEST = 16
+
+
+class GivenUpError(Exception):
+    """Nobody waits for the answer any more."""
 
 
 class Predictor:
@@ -67,6 +72,7 @@ class Predictor:
         self._gradients = jax.jit(loaded.programs.gradients)
         # A shape is compiled once, however many threads ask for it.
         self._lock = threading.Lock()
+        self._stop: threading.Event | None = None
 
     @classmethod
     def from_workdir(cls, path: Path | str, *, batch_size: int = 64) -> "Predictor":
@@ -118,16 +124,22 @@ class Predictor:
         """The likeliest class of each text, int ``[N]``."""
         return measures.predicted(self.logits(texts))
 
-    def warm_up(self, stop: threading.Event | None = None) -> None:
-        """Compile everything for every length now, rather than when it is asked.
+    def until(self, stop: threading.Event) -> "Predictor":
+        """The same predictor, which ends what it is asked as soon as ``stop`` is set.
+
+        A batch that has begun is computed to its end; then ``GivenUpError`` is raised.
 
         Args:
-          stop: when set, the lengths that are left are not compiled.
+          stop: set by another thread.
         """
+        other = copy.copy(self)
+        other._stop = stop
+        return other
+
+    def warm_up(self) -> None:
+        """Compile everything for every length now, rather than when it is asked."""
         contrast = np.zeros(self.loaded.num_logits)
         for width in map(int, self._widths):
-            if stop is not None and stop.is_set():
-                return
             words = np.full(width, UNKNOWN_ID, np.int32)
             self.logits_of_ids([words])
             self.gates_of_ids(words[: self.loaded.max_length])
@@ -206,6 +218,7 @@ class Predictor:
         self, inputs: list[Any], contrast: np.ndarray, shares: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """The mean over some points of the way."""
+        self._check_wanted()
         # Waited for before another begins: each computes with many copies of the text.
         with self._lock:
             words, ngrams = self._gradients(
@@ -243,9 +256,14 @@ class Predictor:
 
     def _run(self, batch: Batch) -> jax.Array:
         """Compute logits ``[B, K]``, without waiting for them."""
+        self._check_wanted()
         with self._lock:
             there = jax.device_put(_inputs(batch), self._rows)
             return self._logits(self._prepared, *there)
+
+    def _check_wanted(self) -> None:
+        if self._stop is not None and self._stop.is_set():
+            raise GivenUpError
 
     def _width(self, length: int) -> int:
         """The length that a text is padded to."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from trained import TEXTS, make_predictor
 
-from lstm_jax.inference import text_widths
+from lstm_jax.inference import GivenUpError, text_widths
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +41,26 @@ def test_warming_up_ends_when_it_is_told_to():
     stop = threading.Event()
     predictor = make_predictor()
     predictor.gates_of_ids = lambda ids: stop.set()
-    predictor.warm_up(stop)
+    with pytest.raises(GivenUpError):
+        predictor.until(stop).warm_up()
     assert predictor._logits._cache_size() == 1
+
+
+@pytest.mark.parametrize("ask", ["logits", "gradients"])
+def test_what_nobody_waits_for_is_given_up(ask, predictor):
+    stop = threading.Event()
+    asked = predictor.until(stop)
+    ids = np.arange(60, dtype=np.int32) % 15 + 2
+    questions = {
+        "logits": lambda p: p.logits_of_ids([ids]),
+        "gradients": lambda p: p.gradients_of_ids(ids, np.ones(1), 8)[0],
+    }
+    expected = questions[ask](predictor)
+    np.testing.assert_array_equal(questions[ask](asked), expected)
+    stop.set()
+    with pytest.raises(GivenUpError):
+        questions[ask](asked)
+    np.testing.assert_array_equal(questions[ask](predictor), expected)
 
 
 def test_a_text_longer_than_what_is_read_keeps_its_ends(predictor):

@@ -84,7 +84,8 @@ class _Service:
         del app
         # Compiled before anybody asks, if nobody asks at once.
         stop = threading.Event()
-        warming = asyncio.create_task(asyncio.to_thread(self._predictor.warm_up, stop))
+        warm_up = self._predictor.until(stop).warm_up
+        warming = asyncio.create_task(asyncio.to_thread(warm_up))
         answering = asyncio.create_task(self._logits.run())
         yield
         stop.set()
@@ -115,11 +116,27 @@ class _Service:
             if not await self._has_turn(request):
                 return Response(status_code=499)
             try:
-                return JSONResponse(await asyncio.to_thread(self._explain, text))
+                return await self._explained(request, text)
             finally:
                 self._one_at_a_time.release()
         finally:
             self._explaining -= 1
+
+    async def _explained(self, request: Request, text: str) -> Response:
+        """The explanation, given up when nobody waits for it: a long one takes long."""
+        stop = threading.Event()
+        found = asyncio.create_task(asyncio.to_thread(self._explain, text, stop))
+        try:
+            while not found.done():
+                await asyncio.wait([found], timeout=_PAUSE)
+                if await request.is_disconnected():
+                    return Response(status_code=499)
+            return JSONResponse(found.result())
+        except asyncio.CancelledError:  # the server has waited long enough
+            return JSONResponse({"error": "the server was stopped"}, 503)
+        finally:
+            stop.set()
+            await asyncio.gather(found, return_exceptions=True)
 
     async def _has_turn(self, request: Request) -> bool:
         """Wait for one's turn; False as soon as nobody waits for the answer.
@@ -144,8 +161,8 @@ class _Service:
         if not turn.cancelled():
             self._one_at_a_time.release()
 
-    def _explain(self, text: str) -> dict[str, Any]:
-        found = explain_text(self._predictor, text)
+    def _explain(self, text: str, stop: threading.Event) -> dict[str, Any]:
+        found = explain_text(self._predictor.until(stop), text)
         gates = {name: _picture(name, x) for name, x in found.reading.gates.items()}
         return {**found.to_json(self._predictor.label_names), "gates": gates}
 

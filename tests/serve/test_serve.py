@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from served import serve_small_model
 from starlette.exceptions import HTTPException
-from trained import TEXTS
+from trained import TEXTS, make_predictor
 
+from lstm_jax.inference import GivenUpError
 from lstm_jax.serve import app as app_module
 from lstm_jax.serve import batcher, requests
 from lstm_jax.serve.batcher import Batcher, BusyError
@@ -25,6 +26,7 @@ from lstm_jax.serve.requests import (
 )
 
 JSON = {"content_type": "application/json"}
+MANY = 10_000  # batches: some seconds
 
 
 @pytest.fixture(scope="module")
@@ -272,6 +274,64 @@ def test_who_types_on_gives_the_place_back(server, monkeypatch):
         go_on.set()
         assert (first.result()[0], last.result()[0]) == (200, 200)
     assert server.post("/explain", {"text": "great"})[0] == 200
+
+
+def test_who_leaves_ends_what_is_computed_for_him(server, monkeypatch, caplog):
+    """A long text takes a minute, and the next one waits for it."""
+    begun, ended = threading.Event(), threading.Event()
+
+    def explain(predictor, text):
+        try:
+            for _ in range(MANY):
+                predictor.logits(["great"])
+                begun.set()
+        except GivenUpError:
+            ended.set()
+            raise
+
+    monkeypatch.setattr(app_module, "_PAUSE", 0.02)
+    body = '{"text": "great"}'
+    with monkeypatch.context() as patch:
+        patch.setattr(app_module, "explain_text", explain)
+        with send(server, "/explain", body, len(body)):
+            assert begun.wait(60)
+        assert ended.wait(60)
+    assert server.post("/explain", {"text": "great"})[0] == 200
+    assert caplog.text == ""
+
+
+def test_a_server_that_is_stopped_says_so_to_who_waits(monkeypatch):
+    """The server cancels what it has waited for in vain."""
+    begun, ended = threading.Event(), threading.Event()
+
+    def explain(predictor, text):
+        begun.set()
+        try:
+            for _ in range(MANY):
+                predictor.logits([text])
+        except GivenUpError:
+            ended.set()
+            raise
+
+    monkeypatch.setattr(app_module, "explain_text", explain)
+    service = app_module._Service(make_predictor())
+
+    async def stopped():
+        asked = asyncio.create_task(service._explained(Asking(), "great"))
+        await asyncio.to_thread(begun.wait, 60)
+        asked.cancel()
+        return await asked
+
+    answer = run(stopped())
+    assert answer.status_code == 503 and ended.is_set()
+    assert json.loads(answer.body) == {"error": "the server was stopped"}
+
+
+class Asking:
+    """A request of somebody who stays."""
+
+    async def is_disconnected(self):
+        return False
 
 
 def run(coroutine):
