@@ -76,6 +76,20 @@ def test_marks_change_with_what_is_marked(browser, server):
     assert browser.complaints() == []
 
 
+def test_keys_go_from_word_to_word(browser, server):
+    browser.open(f"http://127.0.0.1:{server.port}/", width=800)
+    type_in(browser, "great awful film")
+    browser.value("at('words').focus()")
+    assert browser.value("document.activeElement.id") == "words"
+    said = []
+    for key in ["Right", "Right", "Right", "Right", "Left"]:
+        browser.do("Input.dispatchKeyEvent", type="keyDown", key=f"Arrow{key}")
+        said.append(browser.value("at('readout').textContent").split(" ")[0].strip(":"))
+    assert said == ["great", "awful", "film", "film", "awful"]
+    assert browser.value("at('readout').getAttribute('aria-live')") == "polite"
+    assert browser.complaints() == []
+
+
 def test_a_sample_is_one_click_and_an_empty_field_shows_nothing(browser, server):
     browser.open(f"http://127.0.0.1:{server.port}/", width=800)
     browser.value("document.querySelector('#samples button').click()")

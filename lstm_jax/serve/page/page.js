@@ -88,7 +88,7 @@ function show(values) {
   showWords();
   showChart();
   showGates();
-  at("readout").textContent = "Point at a word.";
+  at("readout").textContent = "Point at a word, or move by the arrow keys.";
 }
 
 function showBars() {
@@ -264,6 +264,16 @@ function point(number) {
   }
 }
 
+// From word to word with the keys, for those who do not point.
+function step(event) {
+  const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  if (!by || !found || !found.read.length) return;
+  event.preventDefault();
+  const here = document.querySelector("#words .here");
+  const next = here ? Number(here.dataset.number) + by : 0;
+  point(Math.min(Math.max(next, 0), found.read.length - 1));
+}
+
 async function start() {
   for (const [name, text] of Object.entries(SAMPLES)) {
     const button = make("button", { type: "button" }, name);
@@ -275,6 +285,7 @@ async function start() {
   for (const input of document.querySelectorAll("input[name=effect]")) {
     input.addEventListener("change", () => { if (found) showWords(); });
   }
+  at("words").addEventListener("keydown", step);
   follow(at("chart"));
   const about = await (await fetch("health")).json();
   const notice = about.notice ? ` (${about.notice})` : "";
