@@ -88,9 +88,9 @@ def main(argv: list[str]) -> int:
         keep_programs()
         if _DISTRIBUTED.value:
             join_hosts()
-        check_platforms()
         # After initialize(), which would take SIGTERM for itself.
         with handle_signals() as interruption:
+            check_platforms()
             run(config, f"python {shlex.join(argv)}", interruption)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,5 +1,6 @@
 """Files that are whole or not there, whenever the program is stopped."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,12 +19,14 @@ def draft_of(path: Path) -> Iterator[Path]:
       OSError: it cannot be written; ``path`` is its ``filename``.
     """
     with named(path):
-        if path.exists() and not (path.is_file() or path.is_dir()):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if path.exists() and not path.is_file():
             yield path  # a pipe or a device, which nothing can stand in for
             return
-        place = path.resolve()  # a link goes on to be one
+        place = Path(os.path.realpath(path))  # a link goes on to be one
         # The ending stays: NumPy would add its own.
-        draft = place.with_suffix(f".tmp{place.suffix}")
+        draft = place.with_suffix(f".tmp{path.suffix}")
         try:
             yield draft
             _write_through(draft)

@@ -19,30 +19,39 @@ def print_what_can_be() -> None:
 def go_on_unread() -> None:
     """Let the program go on when nobody reads any more what it prints.
 
-    The end of a ``tee`` or a closed terminal should not be that of hours of training.
+    The end of a ``tee``, or of a terminal, should not be that of hours of training.
+    Not on Windows, whose terminal wants more than bytes.
     """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if isinstance(stream, io.TextIOWrapper):
+        if isinstance(stream, io.TextIOWrapper) and os.name != "nt":
             stream.flush()
-            raw = _Unread(stream.fileno(), "w", closefd=False)
-            again = io.TextIOWrapper(
-                io.BufferedWriter(raw),
-                encoding=stream.encoding,
-                errors=stream.errors,
-                line_buffering=stream.line_buffering,
-            )
-            setattr(sys, name, again)
+            setattr(sys, name, _unread(stream))
+
+
+def _unread(stream: io.TextIOWrapper) -> io.TextIOWrapper:
+    """The same, as to encoding, line ends and what is kept back."""
+    raw = _Unread(stream.fileno(), "w", closefd=False)
+    return io.TextIOWrapper(
+        # As after "python -u": nothing is kept back.
+        raw if stream.write_through else io.BufferedWriter(raw),  # type: ignore[arg-type]
+        encoding=stream.encoding,
+        errors=stream.errors,
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
 
 
 class _Unread(io.FileIO):
-    """What is written goes nowhere once the other end of a pipe is closed."""
+    """What is written goes nowhere once the other end of it is gone."""
 
     def write(self, data: Any) -> int | None:
         """As of every file."""
         try:
             return super().write(data)
-        except BrokenPipeError:
+        except OSError as error:
+            if error.errno not in (errno.EPIPE, errno.EIO):  # of a pipe, of a terminal
+                raise
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.fileno())
             os.close(nowhere)

@@ -1,9 +1,9 @@
 """What stands under the name of a file is all of it, or what stood there before."""
 
-import concurrent.futures
 import json
 import os
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -89,21 +89,34 @@ def test_the_bytes_are_on_the_disk_before_the_name(tmp_path, monkeypatch):
     assert synced == [(path.stat().st_size, False)]
 
 
-def test_what_a_link_leads_to_is_written_and_the_link_stays(tmp_path):
-    place, link = tmp_path / "far" / "model", tmp_path / "summary.json"
+@pytest.mark.parametrize("name", ["summary.json", "predictions.npz"])
+def test_what_a_link_leads_to_is_written_and_the_link_stays(name, tmp_path):
+    """Its name may have another ending, as in a store that names what it holds."""
+    place, link = tmp_path / "far" / "ab12", tmp_path / name
     place.parent.mkdir()
     place.write_text("old")
     link.symlink_to(place)
-    write_json(link, {"a": 1})
-    assert link.is_symlink() and json.loads(place.read_text()) == {"a": 1}
+    WRITERS[name](link)
+    WRITERS[name](direct := tmp_path / f"direct{link.suffix}")
+    assert link.is_symlink() and place.stat().st_size == direct.stat().st_size
+    assert [path.name for path in place.parent.iterdir()] == ["ab12"]
+
+
+@pytest.mark.parametrize("kind", ["a folder", "the root"])
+def test_a_folder_is_no_place_for_a_file(kind, tmp_path):
+    path = {"a folder": tmp_path, "the root": Path("/")}[kind]
+    with pytest.raises(IsADirectoryError) as error:
+        write_json(path, {"a": 1})
+    assert error.value.filename == str(path)
+    assert not list(tmp_path.parent.glob(f"{tmp_path.name}.tmp*"))
 
 
 def test_a_pipe_is_written_to_and_stays_one(tmp_path):
     """Nor is /dev/null replaced, by root."""
     path = tmp_path / "summary.json"
     os.mkfifo(path)
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        read = pool.submit(path.read_text)
-        write_json(path, {"a": 1})
-        assert json.loads(read.result(60)) == {"a": 1}
+    pipe = os.open(path, os.O_RDWR | os.O_NONBLOCK)  # so that nobody waits
+    write_json(path, {"a": 1})
+    assert json.loads(os.read(pipe, 999)) == {"a": 1}
+    os.close(pipe)
     assert path.is_fifo() and [p.name for p in tmp_path.iterdir()] == [path.name]

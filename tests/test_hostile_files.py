@@ -112,7 +112,7 @@ def test_predictions_that_do_not_fit_together_are_refused(change, tmp_path):
 def test_a_file_that_unfolds_to_too_much_is_refused(tmp_path, monkeypatch):
     np.savez_compressed(tmp_path / "a.npz", keys=np.zeros(10**6))
     assert (tmp_path / "a.npz").stat().st_size < 10_000
-    monkeypatch.setattr(arrays, "_MOST_BYTES", 10**6)
+    monkeypatch.setattr(arrays, "MOST_BYTES", 10**6)
     assert "more than 1,000,000 bytes" in refused(load_ngrams, tmp_path / "a.npz")
 
 

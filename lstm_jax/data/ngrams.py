@@ -83,8 +83,8 @@ def _common(found: list[np.ndarray]) -> np.ndarray:
     """
     every = np.concatenate(found)
     every.sort()
-    last, first = every[_MIN_REVIEWS - 1 :], every[: len(every) - _MIN_REVIEWS + 1]
-    return np.unique(last[last == first])
+    last = every[_MIN_REVIEWS - 1 :]
+    return np.unique(last[last == every[: len(last)]])
 
 
 def log_count_ratios(inside: np.ndarray, outside: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import IO
 
 from lstm_jax.data.groups import reason
+from lstm_jax.drafts import named
 from lstm_jax.errors import UserError
 from lstm_jax.training.workdir import Workdir
 
@@ -55,6 +56,7 @@ def _take(workdir: Workdir, file: IO[str]) -> None:
         ) from error
     except OSError as error:  # some network file systems have no locks
         logger.warning("%s cannot be locked: %s", workdir.path, reason(error))
-    file.truncate(0)
-    file.write(f"process {os.getpid()} on {os.uname().nodename}")
-    file.flush()
+    with named(workdir.lock):
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {os.uname().nodename}")
+        file.flush()

@@ -120,7 +120,7 @@ def test_reviews_that_share_no_ngram_leave_none():
     assert len(find_ngrams(reviews[0], ngrams)) == 0
 
 
-@given(st.lists(tokens, min_size=1, max_size=9), st.integers(1, 4))
+@given(st.lists(tokens, min_size=1, max_size=9), st.integers(1, 9))
 def test_kept_are_those_of_as_many_reviews(reviews, most):
     reviews = [np.array(ids, np.int32) for ids in reviews]
     counts = Counter(g for ids in reviews for g in review_keys(ids, 2, VOCAB + 1))

@@ -24,6 +24,7 @@ const signed = (x) => (x < 0 ? "\u2212" : "+") + Math.abs(x).toFixed(3);
 let found = null;  // the last answer
 let asking = null;  // what can still be aborted
 let waiting = 0;
+let place = -1;  // of the word that is pointed at
 
 function make(tag, attributes = {}, ...inside) {
   const element = document.createElement(tag);
@@ -81,6 +82,7 @@ function show(values) {
   const characters = Array.from(values.text);
   const slice = (start, end) => characters.slice(start, end).join("");
   found = { ...values, slice, read: values.words.filter((word) => word.so_far) };
+  place = -1;
   at("problem").hidden = true;
   at("result").hidden = false;
   at("verdict").textContent = `${found.label}, ${percent(found.probability)}`;
@@ -246,6 +248,7 @@ function follow(element) {
 }
 
 function point(number) {
+  place = number;
   const word = found.read[number];
   const count = found.read.length;
   document.querySelectorAll(".here").forEach((e) => e.classList.remove("here"));
@@ -267,10 +270,10 @@ function point(number) {
 // From word to word with the keys, for those who do not point.
 function step(event) {
   const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-  if (!by || !found || !found.read.length) return;
+  if (!by || event.altKey || event.ctrlKey || event.metaKey) return;
+  if (!found || !found.read.length) return;
   event.preventDefault();
-  const here = document.querySelector("#words .here");
-  const next = here ? Number(here.dataset.number) + by : 0;
+  const next = place < 0 ? 0 : place + by;
   point(Math.min(Math.max(next, 0), found.read.length - 1));
 }
 
