@@ -184,7 +184,7 @@ def gain(run: dict[str, Any]) -> str:
     alone = run["against_whole"]
     points = 100 * (alone["only_ours"] - alone["only_theirs"]) / run["test"]["count"]
     chance = f"p = {alone['p']:.1g}" if alone["p"] else "p < 1e-300"
-    return f"{points:+.2f}".replace("-", "−") + f" ({chance})"
+    return f"{points:+z.2f}".replace("-", "−") + f" ({chance})"
 
 
 if __name__ == "__main__":

@@ -126,7 +126,11 @@ def test_a_seed_alone_has_no_deviation_and_is_asked_again_where_it_is_done(
 
 @pytest.mark.parametrize(
     ("ours", "theirs", "said"),
-    [(300, 100, "+0.80 (p = 1e-05)"), (100, 300, "−0.80 (p = 1e-05)")],
+    [
+        (300, 100, "+0.80 (p = 1e-05)"),
+        (100, 300, "−0.80 (p = 1e-05)"),
+        (15, 16, "+0.00 (p = 1)"),
+    ],
 )
 def test_a_minus_is_that_of_the_points(ablation, ours, theirs, said):
     alone = {"only_ours": ours, "only_theirs": theirs, "p": 1e-5}
