@@ -129,7 +129,7 @@ def test_a_seed_alone_has_no_deviation_and_is_asked_again_where_it_is_done(
     [
         (300, 100, "+0.80 (p = 1e-05)"),
         (100, 300, "−0.80 (p = 1e-05)"),
-        (15, 16, "+0.00 (p = 1)"),
+        (15, 16, "+0.00 (p = 1e-05)"),
     ],
 )
 def test_a_minus_is_that_of_the_points(ablation, ours, theirs, said):
