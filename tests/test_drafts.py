@@ -15,6 +15,7 @@ from lstm_jax.data.ngrams import NGrams, no_ngrams, save_ngrams
 from lstm_jax.explanations import save_explanations
 from lstm_jax.plots.style import new_figure, save
 from lstm_jax.report import write_report
+from lstm_jax.training.lock import locked
 from lstm_jax.training.logbook import Logbook
 from lstm_jax.training.predictions import save_predictions
 from lstm_jax.training.workdir import Workdir, write_json
@@ -120,3 +121,11 @@ def test_a_pipe_is_written_to_and_stays_one(tmp_path):
     assert json.loads(os.read(pipe, 999)) == {"a": 1}
     os.close(pipe)
     assert path.is_fifo() and [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_lock_that_finds_no_room_is_named(tmp_path):
+    """It is the first file that a run writes."""
+    workdir = Workdir(tmp_path)
+    with files_of_at_most(0), pytest.raises(OSError) as error, locked(workdir):
+        pass
+    assert error.value.filename == str(workdir.lock)

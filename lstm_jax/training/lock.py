@@ -56,7 +56,10 @@ def _take(workdir: Workdir, file: IO[str]) -> None:
         ) from error
     except OSError as error:  # some network file systems have no locks
         logger.warning("%s cannot be locked: %s", workdir.path, reason(error))
+    # Nothing is kept back, which would fail once more when the file is closed.
     with named(workdir.lock):
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {os.uname().nodename}")
-        file.flush()
+        os.ftruncate(file.fileno(), 0)
+        os.write(
+            file.fileno(),
+            f"process {os.getpid()} on {os.uname().nodename}".encode(),
+        )

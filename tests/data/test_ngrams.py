@@ -4,7 +4,7 @@ from math import log
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lstm_jax.data import ngrams as ngrams_module
@@ -121,6 +121,7 @@ def test_reviews_that_share_no_ngram_leave_none():
 
 
 @given(st.lists(tokens, min_size=1, max_size=9), st.integers(1, 9))
+@example([[0, 1]], 5)
 def test_kept_are_those_of_as_many_reviews(reviews, most):
     reviews = [np.array(ids, np.int32) for ids in reviews]
     counts = Counter(g for ids in reviews for g in review_keys(ids, 2, VOCAB + 1))
