@@ -56,7 +56,7 @@ def remember(
       compute: called where they are not found.
     """
     try:
-        path = cache_dir() / kind / f"{_digest(depends_on)}.npz"
+        path = cache_dir() / kind / f"{digest_of(depends_on)}.npz"
     except UserError as error:  # no home folder: nothing is kept
         logger.warning("cannot keep arrays for later: %s", error)
         return compute()
@@ -78,7 +78,7 @@ def remember(
     return arrays
 
 
-def _digest(parts: Iterable[bytes]) -> str:
+def digest_of(parts: Iterable[bytes]) -> str:
     """A name for the bytes; where one part ends and another begins counts too."""
     digest = hashlib.sha256()
     for part in parts:

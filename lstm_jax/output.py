@@ -52,10 +52,15 @@ class _Unread(io.FileIO):
         except OSError as error:
             if error.errno not in (errno.EPIPE, errno.EIO):  # of a pipe, of a terminal
                 raise
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self.fileno())
-            os.close(nowhere)
+            lead_nowhere(self.fileno())
             return super().write(data)
+
+
+def lead_nowhere(descriptor: int) -> None:
+    """What is still written there is lost."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 def print_as_file() -> None:

@@ -4,14 +4,13 @@ Nothing heavy is imported before it is known what to do.
 """
 
 import importlib
-import os
 import sys
 
 from lstm_jax.cache import keep_programs
 from lstm_jax.cli.parser import make_parser
 from lstm_jax.errors import UserError
 from lstm_jax.host import prepare_host
-from lstm_jax.output import lacks_room, print_what_can_be
+from lstm_jax.output import lacks_room, lead_nowhere, print_what_can_be
 
 _INTERRUPTED, _BROKEN_PIPE = 130, 141  # as a shell reports the two signals
 
@@ -57,4 +56,4 @@ def main(argv: list[str] | None = None) -> int:
 
 def _print_nothing_more() -> None:
     """What is still to be flushed goes nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    lead_nowhere(sys.stdout.fileno())

@@ -1,11 +1,11 @@
 """The validation split: a fixed rule, by group where groups are known."""
 
-import hashlib
 import logging
 from collections.abc import Iterable
 
 import numpy as np
 
+from lstm_jax.cache import digest_of
 from lstm_jax.data.copies import without_copies
 from lstm_jax.data.corpus import Corpus, Reviews
 from lstm_jax.errors import UserError
@@ -106,11 +106,7 @@ def digest_texts(texts: Iterable[str]) -> str:
     >>> digest_texts(["ab", "c"]) == digest_texts(["a", "bc"])
     False
     """
-    digest = hashlib.sha256()
-    for text in texts:
-        encoded = text.encode(errors="surrogatepass")
-        digest.update(len(encoded).to_bytes(8, "little") + encoded)
-    return digest.hexdigest()[:16]
+    return digest_of(text.encode(errors="surrogatepass") for text in texts)[:16]
 
 
 def _warn_of_large(held_out: np.ndarray, fraction: float, count: int) -> None:
