@@ -206,6 +206,20 @@ def test_units_of_gates_are_all_drawn_where_fewer_come_out():
     np.testing.assert_array_equal(h.get_array(), values[:, order].T)
 
 
+@pytest.mark.parametrize(("highest", "top"), [(0.5, 1.0), (3.0, 3.0)])
+def test_the_colours_of_a_state_end_at_one_or_where_it_goes_beyond(highest, top):
+    """As of a cell with a projection, or a ReLU."""
+    found = make_findings(2)
+    short = found.explanations.short
+    values = np.random.default_rng(0).uniform(-0.5, 0.5, size=(len(short.words), 5))
+    values[1, 2] = highest
+    short = short._replace(gates={"i": np.abs(values).clip(0, 1), "h": values})
+    figure = draw_gates(short, found.summary, found.label_names)
+    i, h = [image for axes in figure.axes for image in axes.images]
+    assert i.get_clim() == (0, 1)
+    assert h.get_clim() == (-top, top)
+
+
 def test_without_a_word_no_gates_are_drawn(tmp_path):
     found = make_findings(2)
     explanations = found.explanations

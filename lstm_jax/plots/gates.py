@@ -116,7 +116,9 @@ def _draw_running(axes: Axes, logits: np.ndarray, label_names: list[str]) -> Non
 def _draw_map(axes: Axes, values: np.ndarray, name: str) -> None:
     """One gate or state ``[H, T]``: gates from 0 to 1, states around 0."""
     is_gate = name in _GATES
-    top = 1.0 if is_gate or name in "hn" else float(np.abs(values).max()) or 1.0
+    # Where most cells end at 1, a projection or a ReLU may go beyond.
+    least = 1.0 if is_gate or name in "hn" else 1e-6
+    top = float(np.abs(values).max(initial=least))
     image = axes.imshow(
         values,
         aspect="auto",

@@ -103,8 +103,7 @@ def _train_epoch(run: Run, snapshot: Snapshot) -> Snapshot:
             done, waited = tokens, 0.0
             if index + 1 < total:
                 batch, tokens, waited = _next_batch(run, batches, index + 1, sums)
-            progress = _count(run, snapshot.progress, done, sums, begun)
-            progress = progress.after_wait(waited)
+            progress = _count(run, snapshot.progress, done, sums, begun, waited)
             snapshot = snapshot._replace(state=state, progress=progress)
             bar.set_postfix(_in_words(progress.tally), refresh=False)
             bar.update()
@@ -145,7 +144,7 @@ def _next_batch(
 
 
 def _count(
-    run: Run, progress: Progress, tokens: int, sums: Sums, begun: float
+    run: Run, progress: Progress, tokens: int, sums: Sums, begun: float, waited: float
 ) -> Progress:
     """Wait for a step's sums and add them up."""
     loss, correct, count = np.array(jax.device_get(sums), float).tolist()
@@ -158,6 +157,7 @@ def _count(
         step=progress.step + 1,
         skipped_in_a_row=0,
         train_seconds=progress.train_seconds + seconds,
+        wait_seconds=progress.wait_seconds + waited,
         tally=progress.tally.plus(
             loss=loss, correct=correct, count=count, tokens=tokens, seconds=seconds
         ),

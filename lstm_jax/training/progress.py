@@ -78,10 +78,6 @@ class Progress:
         """
         return self.wait_seconds / max(self.train_seconds, 1e-9)
 
-    def after_wait(self, seconds: float) -> "Progress":
-        """Add to the seconds that the device may have waited."""
-        return dataclasses.replace(self, wait_seconds=self.wait_seconds + seconds)
-
     def after_skip(self) -> "Progress":
         """Count a step that was not finite, and has changed nothing.
 

@@ -442,6 +442,25 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted_if_asked(
     assert_same_bits(checkpoint(tmp_path / "stopped", "state", 10), state)
 
 
+def test_waiting_beside_a_skipped_step_is_no_share_of_the_others(
+    tiny_config, small, tmp_path, monkeypatch
+):
+    """The seconds of such a step are not counted either."""
+    changes = {"train.epochs": 2, "train.on_nonfinite": "skip"}
+    next_batch, report, seen = loop._next_batch, loop._report, []
+
+    def reported(run, snapshot, *, last):
+        seen.append(snapshot.progress.wait_seconds)
+        return report(run, snapshot, last=last)
+
+    monkeypatch.setattr(loop, "_next_batch", lambda *a: (*next_batch(*a)[:2], 1.0))
+    monkeypatch.setattr(loop, "_report", reported)
+    spoil(monkeypatch, 2, 4)
+    train_and_evaluate(tiny_config({**small, **changes}), tmp_path)
+    # After the last step of an epoch no batch is waited for.
+    assert seen == [1, 1, 2, 2, 2, 3, 4, 5, 6, 6]
+
+
 def test_steps_without_a_loss_are_not_logged_as_one_of_zero(
     tiny_config, small, tmp_path, monkeypatch, measured
 ):

@@ -1,6 +1,7 @@
 """The server: right answers, also to many at once, and clear refusals."""
 
 import asyncio
+import base64
 import concurrent.futures
 import json
 import socket
@@ -67,6 +68,24 @@ def test_an_explanation_has_all_that_the_page_shows(server):
     assert last["so_far"]["good"] == pytest.approx(said["probabilities"]["good"], 1e-5)
     gate = said["gates"]["f"]
     assert (gate["low"], gate["high"], gate["units"]) == (0.0, 1.0, 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "highest", "expected"),
+    [
+        *(("f", 0.25, (0.0, 1.0)), ("h", 0.25, (-1.0, 1.0)), ("h", 3.0, (-3.0, 3.0))),
+        *(("c", 0.25, (-0.25, 0.25)), ("c", 3.0, (-3.0, 3.0))),
+    ],
+)
+def test_the_picture_of_a_gate_holds_all_that_it_does(name, highest, expected):
+    """The state of a cell with a projection, or a ReLU, goes beyond 1."""
+    values = np.random.default_rng(0).uniform(0, highest, size=(4, 5))
+    values[2, 3] = highest
+    found = app_module._picture(name, values)
+    low, high = found["low"], found["high"]
+    assert (low, high) == expected
+    steps = np.frombuffer(base64.b64decode(found["values"]), np.uint8).reshape(4, 5)
+    np.testing.assert_allclose(low + steps / 255 * (high - low), values, atol=high / 200)
 
 
 def test_health(server):

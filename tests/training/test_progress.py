@@ -74,7 +74,7 @@ def test_an_empty_tally_has_means_too():
 
 
 def test_waiting_for_input_is_a_share_of_the_steps():
-    progress = Progress(train_seconds=8.0).after_wait(0.5).after_wait(1.5)
+    progress = Progress(train_seconds=8.0, wait_seconds=2.0)
     assert progress.input_wait_share == 0.25
     assert Progress().input_wait_share == 0
     assert Progress.from_json(progress.to_json()).wait_seconds == 2
