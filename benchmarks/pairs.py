@@ -73,7 +73,7 @@ def stages(arguments: argparse.Namespace, settings: list[str]) -> list[list[Job]
 def run(jobs: list[Job], at_once: int, deadline: float) -> int:
     """Run all, some at once; 0, or 75 when time was up, or 1 when one has failed."""
     waiting, running = list(jobs), []
-    share = 0.9 / min(at_once, len(jobs))
+    share = 0.9 / max(1, min(at_once, len(jobs)))
     try:
         while waiting or running:
             if time.monotonic() >= deadline:

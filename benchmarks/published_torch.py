@@ -9,7 +9,6 @@ a logit.
 # pyright: reportMissingImports=false
 
 import time
-from collections.abc import Iterator
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 from lstm_jax.data.batches import Encoded
 from lstm_jax.data.datasets import Datasets
 from lstm_jax.data.tokenizer import PAD_ID
-from lstm_jax.errors import UserError
+from lstm_jax.data.word_vectors import read_word_vectors
 from lstm_jax.models.config import ModelConfig
 from lstm_jax.training.config import Config
 
@@ -273,33 +272,14 @@ def load_vectors(config: ModelConfig, vocab: dict[str, int]) -> tuple[Tensor, fl
       small random ones, the same in every run, and padding gets zeros.
 
     Raises:
-      UserError: there is no such file, or its vectors are of another size.
+      UserError: it is not such a file, or its vectors are of another size.
     """
-    rng = np.random.default_rng(0)
-    vectors = rng.normal(0.0, 0.1, (len(vocab), config.embedding_size))
+    size = config.embedding_size
+    table, known = read_word_vectors(Path(config.embedding_file), vocab, size)
+    vectors = np.random.default_rng(0).normal(0.0, 0.1, table.shape)
     vectors[PAD_ID] = 0.0
-    known = 0
-    for word, numbers in _read_lines(Path(config.embedding_file)):
-        if word in vocab:
-            if len(numbers) != config.embedding_size:
-                raise UserError(
-                    f"{config.embedding_file}: expected model.embedding_size = "
-                    f"{config.embedding_size} numbers a word, got {len(numbers)}"
-                )
-            vectors[vocab[word]] = np.array(numbers, np.float32)
-            known += 1
-    return torch.tensor(vectors, dtype=torch.float32), known / len(vocab)
-
-
-def _read_lines(path: Path) -> Iterator[tuple[str, list[str]]]:
-    if not path.is_file():
-        raise UserError(
-            f"model.embedding_file: expected a file of word vectors, got {str(path)!r}"
-        )
-    with path.open(encoding="utf-8") as file:
-        for line in file:
-            word, *numbers = line.rstrip().split(" ")
-            yield word, numbers
+    vectors[known] = table[known]
+    return torch.tensor(vectors, dtype=torch.float32), float(known.mean())
 
 
 def _batch(split: Encoded, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:

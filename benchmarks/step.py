@@ -96,7 +96,7 @@ class Worker:
         self.seconds: dict[str, list[float]] = {"infer": [], "train": []}
 
     def run(self, what: str) -> None:
-        """Time a program for about a second, once the caches are its own again."""
+        """Time a program, once the caches are its own again."""
         known = self.seconds[what]
         count = round(ROUND_SECONDS / statistics.median(known)) if known else 1
         assert self._process.stdin

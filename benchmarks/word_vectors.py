@@ -74,13 +74,17 @@ def read_texts(config: DataConfig) -> list[str]:
 def cut_words(texts: list[str], tokens: str) -> list[list[str]]:
     """Cut texts by the rules of the tokenizer, keeping every word there is.
 
-    >>> cut_words(["Don't<br />GO!"], "words")
-    [["don't", 'go']]
+    A line break is no word: it could not stand in a line of the file.
+
+    >>> cut_words(["Don't<br />GO!"], "words"), cut_words(["Go.<br />"], TOKENS[0])
+    ([["don't", 'go']], [['go', '.']])
     """
     tokenizer = train_tokenizer([], 4, tokens=tokens)
     normal = tokenizer.normalizer.normalize_str
     cut = tokenizer.pre_tokenizer.pre_tokenize_str
-    return [[word for word, _ in cut(normal(text))] for text in texts]
+    return [
+        [word for word, _ in cut(normal(text)) if not word.isspace()] for text in texts
+    ]
 
 
 def write_vectors(path: Path, words: Sequence, vectors: np.ndarray) -> None:

@@ -52,32 +52,19 @@ def word_logits(predictor: Predictor) -> np.ndarray:
     return predictor.logits_of_ids([np.array([n], np.int32) for n in range(size)])
 
 
-def running_logits(predictor: Predictor, text: str) -> np.ndarray:
-    """The logits of ``text`` up to each token that is read, float32 ``[R, K]``."""
-    (ids,) = predictor.token_ids([text])
-    return _running(predictor, ids, _positions_read(predictor, len(ids)))
-
-
-def gates(predictor: Predictor, text: str) -> dict[str, np.ndarray]:
-    """Gates and states ``[R, H]`` of the first layer over ``text``.
-
-    Of one that reads both ways, forward.
-
-    The letters are those of the cell, such as i, f, g, o, c and h of an LSTM.
-    """
-    (ids,) = predictor.token_ids([text])
-    return predictor.gates_of_ids(ids[_positions_read(predictor, len(ids))])
-
-
 def read(predictor: Predictor, text: str) -> Reading:
-    """Read ``text`` token by token, without what is cut away."""
+    """Read ``text`` token by token, without what is cut away.
+
+    Its logits up to each token, and the gates of the first layer: of one that reads
+    both ways, forward.
+    """
     encoding = _encode(predictor, text)
     ids = np.array(encoding.ids, np.int32)
     positions = _positions_read(predictor, len(ids))
     words = _words(text, encoding)
     return Reading(
         [words[n] for n in positions],
-        _running(predictor, ids, positions),
+        predictor.logits_of_ids([ids[: n + 1] for n in positions]),
         predictor.gates_of_ids(ids[positions]),
     )
 
@@ -170,12 +157,6 @@ def _words(text: str, encoding: Encoding) -> list[str]:
         f"({span})" if span and token == UNKNOWN_ID else span or "\N{RETURN SYMBOL}"
         for token, span in zip(encoding.ids, spans, strict=True)
     ]
-
-
-def _running(
-    predictor: Predictor, ids: np.ndarray, positions: np.ndarray
-) -> np.ndarray:
-    return predictor.logits_of_ids([ids[: n + 1] for n in positions])
 
 
 def _positions_read(predictor: Predictor, length: int) -> np.ndarray:

@@ -152,7 +152,7 @@ def bidirectional(cell: Cell, **settings: Any) -> Layer:
 
     def apply(params, xs, *, carry=None, lengths=None, key=None):
         """See ``Layer``."""
-        first, last = (None, None) if carry is None else carry
+        first, last = _one_each(carry, 2, "direction")
         keys = (None, None) if key is None else jax.random.split(key)
         run = partial(forward.apply, params["forward"], xs, lengths=lengths)
         first, ys = run(carry=first, key=keys[0])
@@ -212,11 +212,7 @@ def stack(
 
     def apply(params, xs, *, carry=None, lengths=None, key=None):
         """See ``Layer``."""
-        starts = (None,) * len(layers) if carry is None else carry
-        if len(starts) != len(layers):
-            raise ValueError(
-                f"carry: expected {len(layers)}, one a layer, got {len(starts)}"
-            )
+        starts = _one_each(carry, len(layers), "layer")
         carries, ys = [], xs
         for n, (layer, start) in enumerate(zip(layers, starts, strict=True)):
             key_below = key_inside = None
@@ -231,6 +227,14 @@ def stack(
         return tuple(carries), ys
 
     return Layer(init, initial_carry, apply, sizes[-1])
+
+
+def _one_each(carry: Any, count: int, part: str) -> Any:
+    """The carries to start from, one a part, or None for each."""
+    carries = (None,) * count if carry is None else carry
+    if len(carries) != count:
+        raise ValueError(f"carry: expected {count}, one a {part}, got {len(carries)}")
+    return carries
 
 
 def dropout(key: Array, x: Array, rate: float, *, along: tuple[int, ...] = ()) -> Array:

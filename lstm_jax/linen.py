@@ -15,7 +15,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from lstm_jax.cells import Cell, gru, lstm, rnn
-from lstm_jax.cells.base import Carry, is_one_hot
+from lstm_jax.cells.base import Carry, is_one_hot, widest
 from lstm_jax.layers import Layer, bidirectional, one_way, stack
 
 MakeCell = Callable[[int], Cell]
@@ -64,7 +64,7 @@ class RecurrentCell(nn.RNNCellBase):
     def initialize_carry(self, rng: Array, input_shape: tuple[int, ...]) -> Carry:
         """Zeros, for inputs of the shape ``[B, D]``; ``rng`` is not read."""
         del rng
-        dtype = jnp.promote_types(self.param_dtype, jnp.float32)
+        dtype = widest(self.param_dtype, jnp.float32)
         return self.cell(self.features).initial_carry(input_shape[:-1], dtype)
 
     @property
@@ -160,7 +160,7 @@ class Recurrent(nn.Module):
     @nn.nowrap
     def initial_carry(self, batch_size: int) -> Any:
         """Zeros for a batch, one carry a layer."""
-        dtype = jnp.promote_types(self.param_dtype, jnp.float32)
+        dtype = widest(self.param_dtype, jnp.float32)
         return self._layer().initial_carry((batch_size,), dtype)
 
     @nn.nowrap

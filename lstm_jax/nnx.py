@@ -13,7 +13,7 @@ from jax import Array
 from jax.typing import DTypeLike
 
 from lstm_jax.cells import Cell, gru, lstm, rnn
-from lstm_jax.cells.base import Carry
+from lstm_jax.cells.base import Carry, widest
 from lstm_jax.shapes import check_params
 
 MakeCell = Callable[[int], Cell]
@@ -72,7 +72,7 @@ class RecurrentCell(nnx.RNNCellBase):
     ) -> Carry:
         """Zeros, for inputs of the shape ``[B, D]``; nothing random is read."""
         del rngs, carry_init
-        dtype = jnp.promote_types(self.param_dtype, jnp.float32)
+        dtype = widest(self.param_dtype, jnp.float32)
         return self.cell(self.hidden_features).initial_carry(input_shape[:-1], dtype)
 
     @property

@@ -31,6 +31,8 @@ def make_programs(module: TextClassifier) -> Programs:
     def gates(params: Params, token_ids: Array) -> dict[str, Array]:
         """Look into the first layer."""
         layer = params["layers"]["layer_0"]
+        if module.inputs == "one_hot":  # then the weights give the dtype
+            layer = jax.tree.map(lambda w: w.astype(module.dtype), layer)
         cell = CELLS[module.cell](module.hidden_size)
         xs = _first_inputs(module, params, token_ids)
         seen = trace(

@@ -14,11 +14,9 @@ from lstm_jax.data.tokenizer import UNKNOWN_ID, train_tokenizer, truncate
 from lstm_jax.explain import (
     _spans,
     _words,
-    gates,
     occlusion,
     occlusions,
     read,
-    running_logits,
     word_logits,
 )
 from lstm_jax.explain_run import explain
@@ -141,7 +139,7 @@ def test_words_alone_and_prefixes(predictor):
     alone = word_logits(predictor)
     assert len(alone) == predictor.trained.text.tokenizer.get_vocab_size()
     near(alone[ids[2]], by_hand(predictor, ids[2:3]))
-    running = running_logits(predictor, TEXTS[1])
+    running = read(predictor, TEXTS[1]).logits
     assert len(running) == len(ids)
     for n in (0, 3, len(ids) - 1):
         near(running[n], by_hand(predictor, ids[: n + 1]))
@@ -149,7 +147,7 @@ def test_words_alone_and_prefixes(predictor):
 
 def test_gates_are_those_of_the_first_layer_forward(predictor):
     trained, text = predictor.trained, TEXTS[1]
-    traced, name = gates(predictor, text), trained.config.model.cell
+    traced, name = read(predictor, text).gates, trained.config.model.cell
     expected = {"lstm": "ifgoch", "gru": "rznh", "rnn": "h"}[name]
     assert set(traced) == set(expected)
     cell = CELLS[name](trained.config.model.hidden_size)
@@ -166,6 +164,18 @@ def test_gates_are_those_of_the_first_layer_forward(predictor):
     if name == "gru":
         before = np.vstack([0 * traced["h"][:1], traced["h"][:-1]])
         near(traced["h"], (1 - traced["z"]) * traced["n"] + traced["z"] * before)
+
+
+def test_gates_of_one_hot_words_are_rounded_as_the_verdict_is():
+    predictor = make_predictor(**{"model.inputs": "one_hot", "model.dtype": "bfloat16"})
+    trained, text = predictor.trained, TEXTS[1]
+    cell = CELLS["lstm"](trained.config.model.hidden_size)
+    layer = trained.params["layers"]["layer_0"]["forward"]
+    half = jax.tree.map(lambda w: w.astype(jnp.bfloat16), layer)
+    xs = jnp.asarray(ids_of(predictor, text))[:, None]
+    _, ys = unroll(cell, half, xs, implementation="scan")
+    traced = read(predictor, text).gates["h"].astype(jnp.bfloat16)
+    np.testing.assert_array_equal(traced, ys[:, 0])
 
 
 def test_a_reading_names_unknown_words_and_line_breaks(predictor):

@@ -35,7 +35,7 @@ def cudnn(
         ..., got ...".
     """
     del unroll  # the loop is cuDNN's
-    _check(cell, params, xs, h_mask)
+    _check(cell, params, carry, xs, h_mask)
     num_steps, batch_size, input_size = xs.shape
     lengths = _lengths(mask, num_steps, batch_size)
     # A row of length 0 is read for one step: nothing of it may reach a gradient.
@@ -92,8 +92,11 @@ def _pack(params: Params) -> Array:
     return jnp.concatenate([w_ih.T.ravel(), w_hh.T.ravel(), b, jnp.zeros_like(b)])
 
 
-def _check(cell: Cell, params: Params, xs: Array, h_mask: Array | None) -> None:
-    dtypes = {xs.dtype, *(w.dtype for w in jax.tree.leaves(params))}
+def _check(
+    cell: Cell, params: Params, carry: Carry, xs: Array, h_mask: Array | None
+) -> None:
+    # cuDNN is told of one dtype, and would take the numbers of another for it.
+    dtypes = {xs.dtype, *(a.dtype for a in jax.tree.leaves((params, carry)))}
     wrong = {
         "an LSTM cell, got another": not is_lstm(cell),
         f"xs [T, B, D], got integers or {xs.shape}": is_one_hot(xs) or xs.ndim != 3,

@@ -31,6 +31,7 @@ from lstm_jax.cells.base import (
     Carry,
     Cell,
     Params,
+    drop,
     is_one_hot,
     multiply_input,
     platform,
@@ -295,7 +296,7 @@ def _gradient(loop: Loop, residuals: Any, cotangents: tuple[Carry, Array]) -> tu
         d_both = d_v if d_u is None else d_u
         in_place = d_u is None and (d_both.dtype == loop.dtype or not _is_cpu())
         d_h = project(d_both.astype(loop.dtype), w_back, h.dtype)
-        d_before = d_before._replace(h=d_before.h + _drop(d_h, weights.h_mask))
+        d_before = d_before._replace(h=d_before.h + drop(d_h, weights.h_mask))
         d_before = _add_up(d_before, d_held)
         if in_place:
             return (d_before, _put(buffer, t, d_v)), (None, None, d_new)
@@ -333,7 +334,7 @@ def gradient_of_w_hh(
       read: the first h, ys, and the mask.
       d_us: ``[T, B, G]``.
     """
-    hs = _drop(_before(loop, *read), weights.h_mask).astype(loop.dtype)
+    hs = drop(_before(loop, *read), weights.h_mask).astype(loop.dtype)
     d_w_hh = sum_of_products(hs, d_us.astype(loop.dtype), read[0].dtype)
     return d_w_hh.astype(weights.w_hh.dtype)
 
@@ -397,16 +398,7 @@ def _rounded(loop: Loop, weights: Weights) -> Weights:
 
 def _read(loop: Loop, weights: Weights, carry: Carry) -> Array:
     """The hidden state as the gates read it."""
-    return _drop(carry.h, weights.h_mask).astype(loop.dtype)
-
-
-def _drop(h: Array, h_mask: Array | None) -> Array:
-    if h_mask is None:
-        return h
-    # In float32 at least: 1 / 0.9 is not 1.1094.
-    dtype = h.dtype if jnp.finfo(h.dtype).bits > 16 else jnp.float32
-    scaled = h.astype(dtype) * jnp.broadcast_to(h_mask, h.shape).astype(dtype)
-    return scaled.astype(h.dtype)
+    return drop(carry.h, weights.h_mask).astype(loop.dtype)
 
 
 def _hold(

@@ -261,6 +261,16 @@ def test_parameters_and_carry_in_bfloat16_and_float32():
     assert (carry[0].c.dtype, ys.dtype) == (jnp.float32, jnp.bfloat16)
 
 
+@pytest.mark.parametrize("param_dtype", [jnp.bfloat16, jnp.float32])
+def test_carries_are_float32_where_promotion_is_strict(param_dtype):
+    cell = ours.LSTMCell(HIDDEN, param_dtype=param_dtype)
+    layer = ours.LSTM(HIDDEN, param_dtype=param_dtype)
+    with jax.numpy_dtype_promotion("strict"):
+        carries = [cell.initialize_carry(jax.random.key(0), (2, INPUT))]
+        carries += layer.initial_carry(2)
+    assert {a.dtype for a in jax.tree.leaves(carries)} == {jnp.dtype("float32")}
+
+
 def test_a_layer_learns():
     """Whether the first feature adds up to more than nothing over the real steps."""
     rng = np.random.default_rng(2)

@@ -72,6 +72,12 @@ def test_some_at_once_share_the_memory(start, tmp_path, capsys):
     assert {*order(tmp_path)} == {*shares}
 
 
+def test_language_models_alone(start, tmp_path):
+    """Where no classifier is asked for."""
+    assert start("--config.steps=1", "--seeds") == 0
+    assert order(tmp_path) == ["lm 0.900", "lm_backward 0.900"]
+
+
 def test_what_time_has_stopped_goes_on(start, tmp_path, capsys):
     code, slices, seen = 75, 0, []
     while code == 75:

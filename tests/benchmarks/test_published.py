@@ -184,7 +184,7 @@ def test_vectors_of_another_size_are_refused(make_run, tmp_path):
     published_torch = importlib.import_module("published_torch")
     config = small_config("torch_bilstm_glove", tmp_path).model
     config = dataclasses.replace(config, embedding_size=5)
-    with pytest.raises(UserError, match="model.embedding_size = 5 numbers.* got 4"):
+    with pytest.raises(UserError, match="line 1: expected 5 numbers .*, got 4"):
         published_torch.load_vectors(config, {"good": 0})
 
 
@@ -203,6 +203,8 @@ def test_word_vectors_are_of_the_words_that_the_tokenizer_cuts(tmp_path):
 import pathlib, numpy, word_vectors
 words = word_vectors.cut_words(["Don't<br />GO!", ""], "words")
 assert words == [["don't", "go"], []]
+marks = word_vectors.cut_words(["Don't<br />GO!"], "words_and_marks")
+assert marks == [["don't", "go", "!"]]
 numbers = numpy.array([[1, 2], [3, 0.5]])
 word_vectors.write_vectors(pathlib.Path({str(path)!r}), words[0], numbers)
 """

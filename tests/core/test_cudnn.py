@@ -67,6 +67,7 @@ def test_equals_the_scan(reverse, lengths):
     [
         (gru(H), {}, "an LSTM cell"),
         (CELL, {"dtype": jnp.bfloat16}, "float32, got"),
+        (CELL, {"carry": CELL.initial_carry((B,), "bfloat16")}, "float32, got"),
         (CELL, {"shape": (T, B, 2, D)}, "xs [T, B, D], got"),
         (CELL, {"h_mask": True}, "no h_mask"),
     ],
@@ -77,7 +78,8 @@ def test_refuses_what_cudnn_cannot_do(cell, change, message):
     h_mask = random(1, B, H) if "h_mask" in change else None
     params = cell.init(jax.random.key(0), D)
     with pytest.raises(ValueError) as caught:
-        unroll(cell, params, xs, h_mask=h_mask, implementation="cudnn")
+        how = {"carry": change.get("carry"), "h_mask": h_mask}
+        unroll(cell, params, xs, **how, implementation="cudnn")
     assert str(caught.value).startswith(f"implementation='cudnn': expected {message}")
 
 

@@ -36,11 +36,11 @@ def refuses(message):
 
 
 @over_cells
-@pytest.mark.parametrize("size", [0, -1])
+@pytest.mark.parametrize("size", [0, -1, 2.5, "4"])
 def test_sizes(cell, size):
-    with refuses(f"hidden_size: expected an integer >= 1, got {size}"):
+    with refuses(f"hidden_size: expected an integer >= 1, got {size!r}"):
         CELLS[cell](size)
-    with refuses(f"input_size: expected an integer >= 1, got {size}"):
+    with refuses(f"input_size: expected an integer >= 1, got {size!r}"):
         make_cell(cell).init(jax.random.key(0), size)
 
 
@@ -124,6 +124,15 @@ def test_a_stack_needs_one_carry_a_layer():
     params = layer.init(jax.random.key(0), 4)
     with refuses("carry: expected 2, one a layer, got 1"):
         layer.apply(params, jnp.ones((5, 2, 4)), carry=layer.initial_carry((2,))[:1])
+
+
+@pytest.mark.parametrize("cell", ["gru", "rnn"])
+def test_both_directions_need_a_carry_each(cell):
+    layer = bidirectional(make_cell(cell))
+    params = layer.init(jax.random.key(0), 4)
+    with refuses("carry: expected 2, one a direction, got 1"):
+        carry = make_cell(cell).initial_carry((2,))
+        layer.apply(params, jnp.ones((5, 2, 4)), carry=carry)
 
 
 CARRIES = {

@@ -87,6 +87,22 @@ def test_the_mask_is_not_rounded_to_the_dtype_of_the_products(implementation):
     assert abs((half * exact).sum() / (exact**2).sum() - 1) < 7e-4
 
 
+def test_the_mask_is_not_rounded_to_the_dtype_of_the_carry():
+    cell = make_cell("lstm", 16)
+    xs = np.random.default_rng(0).standard_normal((40, 16, 8))
+    xs = jnp.asarray(xs, jnp.bfloat16)
+    params = cell.init(jax.random.key(0), 8, jnp.bfloat16)
+    how = {
+        "carry": cell.initial_carry((16,), jnp.bfloat16),
+        "h_mask": jnp.full((16, 16), 1 / 0.9),
+    }
+    runs = (
+        unroll(cell, params, xs, **how, implementation=n) for n in ("scan", "fused")
+    )
+    plain, fused = (np.asarray(ys, np.float32) for _, ys in runs)
+    np.testing.assert_array_equal(fused, plain)
+
+
 @over_runs
 def test_a_mask_of_ones_changes_nothing_but_rounding(cell, implementation):
     problem = make_problem(cell)

@@ -85,7 +85,9 @@ def test_the_picture_of_a_gate_holds_all_that_it_does(name, highest, expected):
     low, high = found["low"], found["high"]
     assert (low, high) == expected
     steps = np.frombuffer(base64.b64decode(found["values"]), np.uint8).reshape(4, 5)
-    np.testing.assert_allclose(low + steps / 255 * (high - low), values, atol=high / 200)
+    np.testing.assert_allclose(
+        low + steps / 255 * (high - low), values, atol=high / 200
+    )
 
 
 def test_health(server):
