@@ -76,8 +76,10 @@ def cut_words(texts: list[str], tokens: str) -> list[list[str]]:
 
     A line break is no word: it could not stand in a line of the file.
 
-    >>> cut_words(["Don't<br />GO!"], "words"), cut_words(["Go.<br />"], TOKENS[0])
-    ([["don't", 'go']], [['go', '.']])
+    >>> cut_words(["Don't<br />GO!"], "words")
+    [["don't", 'go']]
+    >>> cut_words(["Go.<br />"], "words_and_marks")
+    [['go', '.']]
     """
     tokenizer = train_tokenizer([], 4, tokens=tokens)
     normal = tokenizer.normalizer.normalize_str

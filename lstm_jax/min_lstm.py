@@ -125,14 +125,14 @@ def _run(
 ) -> tuple[MinLSTMCarry, Array]:
     """All steps at once."""
     mask = None if lengths is None else time_mask(lengths, xs.shape[0])
-    xs = xs if mask is None else keep(mask, xs, 0)
+    xs = keep(mask, xs, 0)
     start = jnp.zeros((), carry_dtype(params, xs)) if carry is None else carry.h
     f, new = _weigh(params, xs, start.dtype)
-    if mask is not None:  # a padded step keeps all and adds nothing
-        f, new = keep(mask, f, 1), keep(mask, new, 0)
+    # A padded step keeps all and adds nothing.
+    f, new = keep(mask, f, 1), keep(mask, new, 0)
     kept, added = jax.lax.associative_scan(_after, (f, new), reverse=reverse)
     hs = kept * jnp.broadcast_to(start, kept.shape) + added
-    ys = hs if mask is None else keep(mask, hs, 0)
+    ys = keep(mask, hs, 0)
     last = MinLSTMCarry(hs[0 if reverse else -1])
     return last, ys.astype(product_dtype(params, xs))
 

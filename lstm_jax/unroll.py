@@ -194,7 +194,7 @@ def _trace(
     """The last carry, and the gates and the carry at each step."""
     mask = None if lengths is None else time_mask(lengths, xs.shape[0])
     # What stands in the padding reaches no gradient.
-    xs = xs if mask is None else keep(mask, xs, 0)
+    xs = keep(mask, xs, 0)
     dtype = product_dtype(params, xs)
 
     def step(carry: Carry, inputs: tuple[Array, Array | None]) -> tuple[Carry, Any]:
@@ -204,14 +204,10 @@ def _trace(
         u = project(carry.h.astype(dtype), params["w_hh"], v.dtype)
         gates = cell.gates(params, carry, v, u)
         new = cell.update(params, carry, gates)
-        seen = (gates, new)
-        if real is None:
-            return new, seen
-        held = jax.tree.map(lambda a, b: keep(real, a, b), new, carry)
-        return held, jax.tree.map(lambda a: keep(real, a, 0), seen)
+        held = jax.tree.map(partial(keep, real), new, carry)
+        return held, jax.tree.map(lambda a: keep(real, a, 0), (gates, new))
 
-    last, seen = jax.lax.scan(step, carry, (xs, mask), reverse=reverse)
-    return last, seen
+    return jax.lax.scan(step, carry, (xs, mask), reverse=reverse)
 
 
 def time_mask(lengths: Array, num_steps: int) -> Array:
@@ -252,9 +248,6 @@ def _check_loop(
         raise ValueError(
             f"implementation: expected one of {IMPLEMENTATIONS}, got {implementation!r}"
         )
-    if unroll is not None and unroll < 1:
-        raise ValueError(f"unroll: expected an integer >= 1 or None, got {unroll}")
-    if chunk_size is not None and chunk_size < 1:
-        raise ValueError(
-            f"chunk_size: expected an integer >= 1 or None, got {chunk_size}"
-        )
+    for name, size in (("unroll", unroll), ("chunk_size", chunk_size)):
+        if size is not None and size < 1:
+            raise ValueError(f"{name}: expected an integer >= 1 or None, got {size}")

@@ -39,7 +39,7 @@ def cudnn(
     num_steps, batch_size, input_size = xs.shape
     lengths = _lengths(mask, num_steps, batch_size)
     # A row of length 0 is read for one step: nothing of it may reach a gradient.
-    xs = xs if mask is None else keep(mask, xs, 0)
+    xs = keep(mask, xs, 0)
     turned = _turn(xs, lengths) if reverse else xs
     outcome: Any = rnn.lstm(
         _row_by_row(turned.swapaxes(0, 1)),

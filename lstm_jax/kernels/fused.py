@@ -109,7 +109,7 @@ def fused(
         how = {"h_mask": h_mask, "reverse": reverse, "unroll": unroll}
         return scan(cell, params, carry, xs, mask, **how)
     loop = Loop(cell, product_dtype(params, xs), reverse, unroll)
-    xs = xs if mask is None else keep(mask, xs, 0)
+    xs = keep(mask, xs, 0)
     if _is_better_inside(cell, params, xs):
         return _stay_inside(loop, params, carry, xs, mask, h_mask)
     return hoist(_run, loop, params, carry, xs, mask, h_mask)
@@ -297,7 +297,8 @@ def _gradient(loop: Loop, residuals: Any, cotangents: tuple[Carry, Array]) -> tu
         in_place = d_u is None and (d_both.dtype == loop.dtype or not _is_cpu())
         d_h = project(d_both.astype(loop.dtype), w_back, h.dtype)
         d_before = d_before._replace(h=d_before.h + drop(d_h, weights.h_mask))
-        d_before = _add_up(d_before, d_held)
+        if d_held is not None:
+            d_before = jax.tree.map(jnp.add, d_before, d_held)
         if in_place:
             return (d_before, _put(buffer, t, d_v)), (None, None, d_new)
         return (d_before, buffer), (d_v, d_u, d_new)
@@ -405,9 +406,7 @@ def _hold(
     loop: Loop, real: Array | None, new: Carry, old: Carry
 ) -> tuple[Carry, Array]:
     """The carry after a step and its y: held and 0 where the step is padding."""
-    if real is None:
-        return new, new.h.astype(loop.stacked_dtype)
-    held = jax.tree.map(lambda a, b: keep(real, a, b), new, old)
+    held = jax.tree.map(partial(keep, real), new, old)
     return held, keep(real, new.h, 0).astype(loop.stacked_dtype)
 
 
@@ -420,17 +419,9 @@ def _release(real: Array | None, d_carry: Carry, d_y: Array) -> tuple[Carry, Any
     return jax.tree.map(lambda d: keep(real, d, 0), d_new), d_held
 
 
-def _add_up(d_carry: Carry, d_held: Carry | None) -> Carry:
-    return d_carry if d_held is None else jax.tree.map(jnp.add, d_carry, d_held)
-
-
 def _before(loop: Loop, h: Array, ys: Array, mask: Array | None) -> Array:
     """What each real step read as h: the y of the step before, or h at the start."""
     first = h[None].astype(ys.dtype)
-    if loop.reverse:
-        return jnp.concatenate([_started(ys, mask, first)[1:], first])
-    return jnp.concatenate([first, _started(ys, mask, first)[:-1]])
-
-
-def _started(ys: Array, mask: Array | None, first: Array) -> Array:
-    return ys if mask is None else keep(mask, ys, first)
+    ys = keep(mask, ys, first)
+    parts = [ys[1:], first] if loop.reverse else [first, ys[:-1]]
+    return jnp.concatenate(parts)

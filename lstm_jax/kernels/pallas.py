@@ -60,7 +60,7 @@ def pallas(
     del unroll  # the loop is the program's
     _check(cell)
     loop = Loop(cell, product_dtype(params, xs), reverse, unroll=1)
-    xs = xs if mask is None else keep(mask, xs, 0)
+    xs = keep(mask, xs, 0)
     if not xs.size:
         return fused(cell, params, carry, xs, mask, h_mask=h_mask, reverse=reverse)
     return hoist(_fill_and_run, loop, params, carry, xs, mask, h_mask)

@@ -1,5 +1,7 @@
 """The plain scan: any cell, any backend, the reference for every other kernel."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -51,19 +53,18 @@ def scan(
         x, real = inputs
         # x is cleared before the products, not only masked after them: a NaN in
         # the padding would otherwise reach the weights as 0 * NaN in the gradient.
-        x = x if real is None else keep(real, x, 0)
+        x = keep(real, x, 0)
         v = x if ready else cell.project(params, x, carry.h.dtype)
         new, y = cell.recur(params, carry, v, dtype, h_mask)
-        if real is None:
-            return new, y
-        held = jax.tree.map(lambda a, b: keep(real, a, b), new, carry)
-        return held, keep(real, y, 0)
+        return jax.tree.map(partial(keep, real), new, carry), keep(real, y, 0)
 
     return jax.lax.scan(step, carry, (xs, mask), reverse=reverse, unroll=unroll)
 
 
-def keep(real: Array, new: Array, old: Array | float) -> Array:
-    """``new`` where ``real [B]``, else ``old``; new ``[B, ...]``."""
+def keep(real: Array | None, new: Array, old: Array | float) -> Array:
+    """``new [B, ...]`` where ``real [B]``, or where that is None; else ``old``."""
+    if real is None:
+        return new
     shape = real.shape + (1,) * (new.ndim - real.ndim)
     old = jnp.broadcast_to(jnp.asarray(old, new.dtype), new.shape)
     return jnp.where(real.reshape(shape), new, old)
