@@ -7,10 +7,11 @@ A file under ``configs/`` returns an ``ml_collections.ConfigDict`` made by
 
 import dataclasses
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from operator import attrgetter
 from typing import Any
 
+from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
 from lstm_jax.checks import above, at_least, between, choice
@@ -26,31 +27,17 @@ ON_NONFINITE = ("stop", "skip")
 _DECAY = 0.01
 _MOST_STEPS = 2**31 - 1
 _MOST_DRAWN = 400_000
-# Settings that a language model does not read, or cannot have otherwise.
+# Settings that a language model does not read, by group.
 _OF_NO_LANGUAGE_MODEL = {
-    "data.num_labelled": 0,
-    "data.num_unlabelled": 0,
-    "data.ngram_order": 0,
-    "data.max_length": 400,
-    "data.truncate": "head_tail",
-    "data.num_buckets": 8,
-    "model.inputs": "embedding",
-    "model.embedding_file": "",
-    "model.pretrained": "",
-    "model.embedding_stddev": 0.0,
-    "model.gates_drawn": "apart",
-    "model.train_embedding": True,
-    "model.bidirectional": False,
-    "model.pooling": "mean_max",
-    "model.num_logits": 1,
-    "model.ngram_share": 0.5,
-    "model.head_size": 0,
-    "model.word_dropout_rate": 0.0,
-    "model.input_dropout_rate": 0.0,
-    "optim.layer_decay": 1.0,
-    "optim.unfreeze_epochs": 0.0,
-    "train.adversarial_norm": 0.0,
+    "data": "num_labelled num_unlabelled ngram_order max_length truncate num_buckets",
+    "model": (
+        "inputs embedding_file pretrained embedding_stddev gates_drawn train_embedding "
+        "pooling num_logits ngram_share head_size word_dropout_rate input_dropout_rate"
+    ),
+    "optim": "layer_decay unfreeze_epochs",
+    "train": "adversarial_norm",
 }
+_OF_A_LANGUAGE_MODEL = {"language_model": " ".join(asdict(LanguageModelConfig()))}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,11 +144,11 @@ class Config:
                 f"({parts}), got {self.train.batch_size}"
             )
         if self.task == "language_model":
-            self._expect(_OF_NO_LANGUAGE_MODEL)
+            self._expect_defaults(_OF_NO_LANGUAGE_MODEL)
+            self._expect("model.bidirectional", False)
             self._expect_all_to_be_drawn()
         else:
-            defaults = dataclasses.asdict(LanguageModelConfig()).items()
-            self._expect({f"language_model.{name}": x for name, x in defaults})
+            self._expect_defaults(_OF_A_LANGUAGE_MODEL)
         self._expect_all_to_move()
         self._expect_shifts()
 
@@ -210,16 +197,21 @@ class Config:
                 f"which the lowest part begins after {begins:g}"
             )
 
-    def _expect(self, settings: dict[str, Any]) -> None:
-        """Refuse settings that the task does not read, or cannot have otherwise."""
-        for name, expected in settings.items():
-            group, _, setting = name.partition(".")
-            got = getattr(getattr(self, group), setting)
-            if got != expected:
-                raise UserError(
-                    f'{name}: expected {expected!r} where task is "{self.task}", '
-                    f"got {got!r}"
-                )
+    def _expect_defaults(self, unread: dict[str, str]) -> None:
+        """Refuse to set what the task does not read."""
+        for group, fields in unread.items():
+            plain = type(getattr(self, group))()
+            for name in fields.split():
+                self._expect(f"{group}.{name}", getattr(plain, name))
+
+    def _expect(self, name: str, expected: Any) -> None:
+        """Refuse a setting that the task cannot have otherwise."""
+        got = attrgetter(name)(self)
+        if got != expected:
+            raise UserError(
+                f'{name}: expected {expected!r} where task is "{self.task}", '
+                f"got {got!r}"
+            )
 
 
 def default_config() -> ConfigDict:
@@ -230,7 +222,7 @@ def default_config() -> ConfigDict:
     >>> from_dict(config.to_dict()).model.hidden_size
     32
     """
-    return ConfigDict(dataclasses.asdict(Config())).lock()
+    return ConfigDict(asdict(Config())).lock()
 
 
 def from_dict(settings: dict[str, Any]) -> Config:
@@ -249,7 +241,7 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     >>> differences({"a": {"b": 1}, "c": 2}, {"a": {"b": 3}, "c": 2})
     ['a.b: 1 -> 3']
     """
-    flat_old, flat_new = dict(_flatten(old)), dict(_flatten(new))
+    flat_old, flat_new = flatten_dict(old, sep="."), flatten_dict(new, sep=".")
     names = sorted({**flat_old, **flat_new})
     return [
         f"{name}: {flat_old.get(name)!r} -> {flat_new.get(name)!r}"
@@ -264,15 +256,7 @@ def names(settings: dict[str, Any]) -> list[str]:
     >>> names({"a": {"b": 1}, "c": 2})
     ['a.b', 'c']
     """
-    return [name for name, _ in _flatten(settings)]
-
-
-def _flatten(tree: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            yield from _flatten(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
+    return list(flatten_dict(settings, sep="."))
 
 
 def _build(cls: type, settings: Any, prefix: str) -> Any:

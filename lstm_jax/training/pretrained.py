@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -88,18 +89,19 @@ def check_held_out(
     Raises:
       UserError: it has held out others, so it has read some of these.
     """
-    if pretrained.tokenizer and not pretrained.source:
-        logger.warning(
-            "model.pretrained: a run of an earlier version, which does not say what it "
-            "has held out; validation flatters where it has read those reviews"
-        )
-    same = pretrained.source == digest_texts(train_texts)
-    if pretrained.source and not same:
+    if not pretrained.source:
+        if pretrained.tokenizer:
+            logger.warning(
+                "model.pretrained: a run of an earlier version, which does not say "
+                "what it has held out; validation flatters where it has read those "
+                "reviews"
+            )
+    elif pretrained.source != digest_texts(train_texts):
         logger.warning(
             "model.pretrained: a language model of other reviews than those of data; "
             "validation flatters where it has read some that are held out here"
         )
-    if same and pretrained.held_out != digest_texts(val_texts):
+    elif pretrained.held_out != digest_texts(val_texts):
         raise UserError(
             "model.pretrained: expected a language model that holds out the same "
             "validation reviews, got one that has read some of them; train both on the "
@@ -128,10 +130,11 @@ def check_pretrained(config: Config) -> Path:
         )
     same = _source(theirs) == _source(config)
     for name in (*_SHARED, *(_SPLIT if same else ())):
-        if _value(theirs, name) != _value(config, name):
+        expected, got = map(attrgetter(name), (theirs, config))
+        if got != expected:
             raise UserError(
-                f"{name}: expected {_value(theirs, name)!r}, as in model.pretrained="
-                f"{path}, got {_value(config, name)!r}"
+                f"{name}: expected {expected!r}, as in model.pretrained={path}, got "
+                f"{got!r}"
             )
     return path
 
@@ -140,8 +143,3 @@ def _source(config: Config) -> tuple[str, Path]:
     """Where the reviews are from, however it was written."""
     file = expand(config.data.train_file, "data.train_file")
     return config.data.source, file.resolve()
-
-
-def _value(config: Config, name: str) -> Any:
-    group, field = name.split(".")
-    return getattr(getattr(config, group), field)
