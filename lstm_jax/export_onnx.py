@@ -1,9 +1,7 @@
 """Write a trained classifier as ONNX, for runtimes that know nothing of JAX."""
 
 import json
-import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +12,15 @@ from jax.extend.core import Jaxpr, Literal
 
 from lstm_jax.drafts import draft_of
 from lstm_jax.errors import UserError
+from lstm_jax.quiet import quiet
 from lstm_jax.trained import Trained
 
 # Operations that call others, and where those stand.
 _CALLS = {"jit": "jaxpr", "pjit": "jaxpr", "custom_jvp_call": "call_jaxpr"}
 
 
-@contextmanager
-def _without_warnings() -> Iterator[None]:
-    """Leave out what jax2onnx warns of: parts of it that are for other libraries."""
-    loggers = [logging.getLogger(name) for name in ("jax2onnx", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-@_without_warnings()
+# It warns of parts of itself that are for other libraries.
+@quiet("jax2onnx", "onnx_ir")
 def export_onnx(trained: Trained, path: Path) -> None:
     """Write ``model.onnx``: any number of texts, of any length.
 

@@ -20,6 +20,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 from jax import export
+from jax.tree_util import keystr, tree_leaves_with_path
 
 from lstm_jax.data.config import TRUNCATIONS
 from lstm_jax.data.datasets import Text
@@ -118,7 +119,7 @@ def read_model(path: Path) -> Loaded:
 def _contents(loaded: Loaded, programs: dict[str, bytes]) -> dict[str, bytes]:
     """The files beside the manifest, by name and in order."""
     ngrams = loaded.text.ngrams
-    params = safetensors.numpy.save(dict(_flat(loaded.params)))
+    params = safetensors.numpy.save(_flat(loaded.params))
     files = {_TOKENIZER: loaded.text.tokenizer.to_str().encode(), _PARAMS: params}
     if ngrams.order:
         arrays = {"keys": ngrams.keys, "ratios": ngrams.ratios}
@@ -156,11 +157,12 @@ def _entry(name: str) -> zipfile.ZipInfo:
     return entry
 
 
-def _flat(tree: Any, prefix: str = "") -> list[tuple[str, np.ndarray]]:
+def _flat(tree: Any) -> dict[str, np.ndarray]:
     """Arrays by path, as ``layers/layer_0/w_ih``."""
-    if not isinstance(tree, dict):
-        return [(prefix[:-1], np.ascontiguousarray(tree))]
-    return [x for name in sorted(tree) for x in _flat(tree[name], f"{prefix}{name}/")]
+    return {
+        keystr(path, simple=True, separator="/"): np.ascontiguousarray(leaf)
+        for path, leaf in tree_leaves_with_path(tree)
+    }
 
 
 def _nested(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:

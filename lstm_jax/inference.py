@@ -205,7 +205,7 @@ class Predictor:
         data = self._encoded([token_ids])
         length, count = int(data.lengths[0]), len(data.ngram_ids[0])
         width = self._width(length)
-        inputs = [x[0] for x in _inputs(self._batch(data, np.zeros(1, int), width))]
+        inputs = [x[0] for x in self._batch(data, np.zeros(1, int), width).inputs]
         words, ngrams = np.zeros(width), np.zeros(len(inputs[2]))
         for shares in _shares(num_points, _points_at_once(width)):
             weight = len(shares) / num_points
@@ -258,7 +258,7 @@ class Predictor:
         """Compute logits ``[B, K]``, without waiting for them."""
         self._check_wanted()
         with self._lock:
-            there = jax.device_put(_inputs(batch), self._rows)
+            there = jax.device_put(batch.inputs, self._rows)
             return self._logits(self._prepared, *there)
 
     def _check_wanted(self) -> None:
@@ -310,7 +310,3 @@ def _local_mesh(batch_size: int) -> Mesh:
     return jax.make_mesh(
         (count,), ("data",), axis_types=(AxisType.Auto,), devices=devices[:count]
     )
-
-
-def _inputs(batch: Batch) -> tuple[Any, ...]:
-    return batch.token_ids, batch.lengths, batch.ngram_ids, batch.ngram_values

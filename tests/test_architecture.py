@@ -12,7 +12,7 @@ PROGRAMS = [ROOT / "train.py", *sorted((ROOT / "configs").glob("*.py"))]
 
 # Parts of the package, and what each may import of the others.
 BASE = {"arrays", "cache", "checks", "drafts", "errors", "paths", "platforms"}
-BASE |= {"version"}
+BASE |= {"quiet", "version"}
 CORE = {"cells", "kernels", "shapes", "spread", "unroll", "layers", "min_lstm"}
 MODELS = BASE | CORE | {"models", "data"}
 TRAINING = MODELS | {"measures", "one_behind", "training"}
@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "arrays": {"errors"},
     "paths": {"errors"},
     "platforms": {"errors"},
+    "quiet": set(),
     "shorten": set(),
     "cache": {"arrays", "errors", "paths"},
     "drafts": set(),

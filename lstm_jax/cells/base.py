@@ -37,6 +37,7 @@ from typing import Any, NamedTuple, ParamSpec
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.export import is_symbolic_dim
 from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 
@@ -372,5 +373,7 @@ def check_batch(v: Array, carry: Carry) -> None:
 
 def check_size(name: str, size: int) -> None:
     """Refuse a width below 1, and what is no integer."""
-    if not hasattr(size, "__index__") or size < 1:
+    # In an export it may be a symbol.
+    is_size = hasattr(size, "__index__") or is_symbolic_dim(size)
+    if not is_size or size < 1:
         raise ValueError(f"{name}: expected an integer >= 1, got {size!r}")

@@ -50,6 +50,11 @@ class Batch(NamedTuple):
     ngram_ids: np.ndarray
     ngram_values: np.ndarray
 
+    @property
+    def inputs(self) -> tuple[np.ndarray, ...]:
+        """What a classifier reads of it."""
+        return self.token_ids, self.lengths, self.ngram_ids, self.ngram_values
+
 
 class Plan(NamedTuple):
     """The batches of one epoch.

@@ -83,9 +83,7 @@ def lay_out(
     step = -1 if backward else 1
     end = np.array([END_ID], np.int32)
     words = np.concatenate([end, *(x for i in order for x in (texts[i][::step], end))])
-    # The end of the last text is left out where it alone would need another window.
-    count = max(len(words) - 2, 1)
-    width = -(-count // (rows * window)) * window
+    width = count_windows(texts, rows, window) * window
     filled = np.full(rows * width + 1, END_ID, np.int32)
     filled[: min(len(words), len(filled))] = words[: len(filled)]
     starts = np.arange(rows)[:, None] * width
@@ -101,4 +99,5 @@ def count_windows(texts: list[np.ndarray], rows: int, window: int) -> int:
     1
     """
     words = sum(len(text) + 1 for text in texts)
+    # The end of the last text is left out where it alone would need another window.
     return -(-max(words - 1, 1) // (rows * window))

@@ -18,10 +18,12 @@ from typing import Any, NamedTuple, cast
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from jax.tree_util import keystr, tree_leaves_with_path
 
 from lstm_jax.data.groups import reason
 from lstm_jax.errors import UserError
 from lstm_jax.platforms import check_platforms
+from lstm_jax.quiet import quiet
 from lstm_jax.training.devices import shared_mistakes, wait_for_hosts
 from lstm_jax.training.progress import Progress
 from lstm_jax.training.state import PyTree, TrainState
@@ -367,7 +369,10 @@ def _alone(folder: Path) -> Iterator[ocp.CheckpointManager]:
         save_interval_steps=0,
         multiprocessing_options=alone,
     )
-    with _quiet(), ocp.CheckpointManager(folder.absolute(), options=options) as manager:
+    with (
+        quiet("absl"),  # Orbax warns that it may not write
+        ocp.CheckpointManager(folder.absolute(), options=options) as manager,
+    ):
         yield manager
 
 
@@ -432,19 +437,14 @@ def _kind(array: Any) -> str:
 
 
 def _leaves(tree: PyTree) -> dict[str, Any]:
-    """The leaves by their names, which are the same for a tree and its saved form."""
+    """The leaves by their names, which are the same for a tree and its saved form.
+
+    Orbax gives back a tuple's fields as keys.
+    """
     return {
-        "/".join(map(_key, path)): leaf
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+        keystr(path, simple=True, separator="/"): leaf
+        for path, leaf in tree_leaves_with_path(tree)
     }
-
-
-def _key(entry: Any) -> str:
-    """What is between two slashes: Orbax gives back a tuple's fields as keys."""
-    for attribute in ("key", "name", "idx"):
-        if hasattr(entry, attribute):
-            return str(getattr(entry, attribute))
-    raise TypeError(f"expected a key of a tree, got {entry!r}")
 
 
 def _in_a_line(error: Exception) -> str:
@@ -455,15 +455,3 @@ def _in_a_line(error: Exception) -> str:
     if found := re.search(r"os_error_code='(\d+)'", text):
         return os.strerror(int(found[1]))
     return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep Orbax from warning that it may not write."""
-    logger = logging.getLogger("absl")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

@@ -1,12 +1,12 @@
 """Learning rates by depth: what lies further below the logits moves less, or later."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
+from jax.tree_util import KeyPath
 
 
 def scale_by_depth(decay: float, unfreeze_steps: int) -> optax.GradientTransformation:
@@ -35,27 +35,20 @@ def scale_by_depth(decay: float, unfreeze_steps: int) -> optax.GradientTransform
         """Scale one step's updates."""
         moving = jnp.inf if unfreeze_steps == 0 else step // unfreeze_steps
 
-        def scale(depth: int, tree: Any) -> Any:
-            """The updates of one depth."""
-            factor = jnp.where(depth <= moving, decay**depth, 0.0)
-            return jax.tree.map(lambda u: u * factor.astype(jnp.result_type(u)), tree)
+        top = len(updates["layers"])
 
-        return _map_depths(scale, updates), step + 1
+        def scale(path: KeyPath, u: Array) -> Array:
+            """The update of one array; at the logits the depth is 0."""
+            name, *below = (str(key.key) for key in path)
+            depth = top + 1 if name == "embedding" else 0
+            if name == "layers":
+                depth = top - int(below[0].removeprefix("layer_"))
+            factor = jnp.where(depth <= moving, decay**depth, 0.0)
+            return u * factor.astype(jnp.result_type(u))
+
+        return jax.tree.map_with_path(scale, updates), step + 1
 
     return optax.GradientTransformation(
         lambda params: jnp.zeros((), jnp.int32),
         update,  # pyright: ignore[reportArgumentType]
     )
-
-
-def _map_depths(scale: Any, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Call ``scale`` on every part, with its depth: 0 at the logits."""
-    layers = params["layers"]
-    mapped = {name: scale(0, part) for name, part in params.items()}
-    mapped["layers"] = {
-        name: scale(len(layers) - n, layers[name])
-        for n, name in enumerate(f"layer_{n}" for n in range(len(layers)))
-    }
-    if "embedding" in params:
-        mapped["embedding"] = scale(len(layers) + 1, params["embedding"])
-    return mapped

@@ -68,7 +68,18 @@ def predict_labels(logits: Array) -> Array:
 
 
 def metric_sums(logits: Array, labels: ArrayLike, weights: ArrayLike) -> Sums:
-    """Add up loss and correct answers; rows of weight 0 do not count."""
+    """Add up loss and correct answers; what has weight 0 does not count.
+
+    Args:
+      logits: ``[B, K]``; with K > 1 also ``[..., K]``.
+      labels: of each.
+      weights: of each.
+
+    Example:
+      >>> sums = metric_sums(jnp.zeros((1, 4)), jnp.array([3]), jnp.ones(1))
+      >>> round(float(jnp.exp(sums.loss)), 4)  # perplexity: four words, all as likely
+      4.0
+    """
     weights = jnp.asarray(weights)
     correct = (predict_labels(logits) == labels).astype(jnp.float32)
     losses = cross_entropy(logits, labels)

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax import Array
 
 from lstm_jax.cells.base import platform
@@ -14,7 +13,7 @@ from lstm_jax.data.streams import Window
 from lstm_jax.kernels.product import multiply
 from lstm_jax.models.language_model import LanguageModel
 from lstm_jax.training.by_parts import sum_by_parts
-from lstm_jax.training.losses import Sums
+from lstm_jax.training.losses import Sums, metric_sums
 from lstm_jax.training.state import PyTree
 from lstm_jax.training.steps import Loss, Told
 
@@ -68,7 +67,7 @@ def next_word_loss(
             )
         else:
             scores: Any = model.apply(variables, hs, method="scores")
-            sums = word_sums(scores, targets, weights)
+            sums = metric_sums(scores, targets, weights)
         penalty = penalties.size * jnp.mean(hs.astype(jnp.float32) ** 2)
         if len(ys) > 1:  # of one word there is no change, and no mean
             changes = jnp.diff(ys.astype(jnp.float32), axis=0)
@@ -95,24 +94,12 @@ def make_eval_window(model: LanguageModel) -> Any:
             """One step of all rows: the scores of all would fill the memory."""
             hs, targets, weights = inputs
             scores: Any = model.apply(variables, hs, method="scores")
-            return word_sums(scores, targets, weights)
+            return metric_sums(scores, targets, weights)
 
         sums = jax.lax.map(judge, (hs, targets, weights))
         return carry, jax.tree.map(jnp.sum, sums)
 
     return eval_window
-
-
-def word_sums(scores: Array, targets: Array, weights: Array) -> Sums:
-    """Sums over words, from the scores ``[..., V]`` of all.
-
-    >>> sums = word_sums(jnp.zeros((1, 4)), jnp.array([3]), jnp.ones(1))
-    >>> round(float(jnp.exp(sums.loss)), 4)  # perplexity: four words, all as likely
-    4.0
-    """
-    losses = optax.softmax_cross_entropy_with_integer_labels(scores, targets)
-    correct = (scores.argmax(-1) == targets).astype(jnp.float32)
-    return Sums((losses * weights).sum(), (correct * weights).sum(), weights.sum())
 
 
 def sampled_sums(

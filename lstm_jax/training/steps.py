@@ -111,7 +111,7 @@ def logits_of_parts(
     """The logits of the parts in training; the same key drops the same."""
     parts = model.apply(
         {"params": params},
-        *_inputs(batch),
+        *batch.inputs,
         train=True,
         shift=shift,
         rngs={"dropout": key},
@@ -128,14 +128,10 @@ def make_eval_step(model: TextClassifier) -> EvalStep:
 
     def eval_step(params: PyTree, batch: Batch) -> tuple[Sums, Array]:
         """Judge one batch, without dropout."""
-        logits = jnp.asarray(model.apply({"params": params}, *_inputs(batch)))
+        logits = jnp.asarray(model.apply({"params": params}, *batch.inputs))
         return metric_sums(logits, batch.labels, batch.weights), logits
 
     return eval_step
-
-
-def _inputs(batch: Batch) -> tuple:
-    return batch.token_ids, batch.lengths, batch.ngram_ids, batch.ngram_values
 
 
 def _differentiate(

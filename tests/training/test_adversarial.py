@@ -14,7 +14,7 @@ from lstm_jax.models.config import ModelConfig
 from lstm_jax.training.adversarial import adversarial_loss, worst_shift
 from lstm_jax.training.losses import metric_sums, soft_cross_entropy
 from lstm_jax.training.state import create_state
-from lstm_jax.training.steps import _inputs, logits_of_parts, make_train_step
+from lstm_jax.training.steps import logits_of_parts, make_train_step
 
 LENGTHS = np.array([6, 1, 4], np.int32)
 VOCAB, WIDTH = 12, 6
@@ -199,7 +199,7 @@ def mixed(batch):
         ngram_ids=rng.integers(0, 7, (3, 4)).astype(np.int32),
         ngram_values=rng.normal(size=(3, 4, 1)).astype(np.float32),
     )
-    params = model.init(jax.random.key(1), *_inputs(batch))["params"]
+    params = model.init(jax.random.key(1), *batch.inputs)["params"]
     return model, jax.tree.map(lambda x: 2.0 * x + 0.1, params), batch
 
 

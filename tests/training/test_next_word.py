@@ -12,6 +12,7 @@ from lstm_jax.models.language_model import LanguageModel
 from lstm_jax.training import next_word
 from lstm_jax.training.devices import make_data_mesh, put_batch, put_copies
 from lstm_jax.training.language_modelling import _validate, compile_eval_window
+from lstm_jax.training.losses import metric_sums
 from lstm_jax.training.next_word import (
     Penalties,
     count_parts,
@@ -19,7 +20,6 @@ from lstm_jax.training.next_word import (
     log_expected,
     make_eval_window,
     next_word_loss,
-    word_sums,
 )
 from lstm_jax.training.state import create_state
 from lstm_jax.training.steps import make_train_step
@@ -176,7 +176,7 @@ def test_windows_are_judged_one_after_another_as_a_whole():
         total += np.array(sums)
     _, hs, _ = MODEL.apply({"params": PARAMS}, laid.token_ids[:, :-1])
     scores = MODEL.apply({"params": PARAMS}, hs, method="scores")
-    whole = word_sums(scores, laid.token_ids[:, 1:].T, laid.weights.T)
+    whole = metric_sums(scores, laid.token_ids[:, 1:].T, laid.weights.T)
     np.testing.assert_allclose(total, np.array(whole), rtol=1e-5)
 
 
@@ -193,7 +193,7 @@ def test_validation_is_one_program_on_every_device():
     assert judge._cache_size() == 1
     _, hs, _ = MODEL.apply({"params": PARAMS}, laid.token_ids[:, :-1])
     scores = MODEL.apply({"params": PARAMS}, hs, method="scores")
-    whole = word_sums(scores, laid.token_ids[:, 1:].T, laid.weights.T)
+    whole = metric_sums(scores, laid.token_ids[:, 1:].T, laid.weights.T)
     np.testing.assert_allclose(found["loss"], whole.loss / whole.count, rtol=1e-5)
 
 
