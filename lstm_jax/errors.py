@@ -1,6 +1,8 @@
-"""The one exception that stands for a user's mistake, and how it quotes."""
+"""The one exception that stands for a user's mistake, and what it says."""
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class UserError(Exception):
@@ -13,6 +15,26 @@ class UserError(Exception):
     Traceback (most recent call last):
     lstm_jax.errors.UserError: optim.learning_rate: expected a number above 0, got -1.0
     """
+
+
+@contextmanager
+def refusing(expected: str) -> Iterator[None]:
+    """Tell a user what the system refused: ``expected``, then why.
+
+    >>> with refusing("--file: expected a file to read, got 'a.csv'"):
+    ...     open("/no/such/a.csv")
+    Traceback (most recent call last):
+    lstm_jax.errors.UserError: --file: expected a file to read, got 'a.csv': No such ...
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{expected}: {reason(error)}") from error
+
+
+def reason(error: OSError) -> str:
+    """Say why the system refused, without the path that messages name already."""
+    return error.strerror or (os.strerror(error.errno) if error.errno else str(error))
 
 
 _LONGEST, _MOST = 60, 10

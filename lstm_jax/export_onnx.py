@@ -11,7 +11,7 @@ from jax import Array
 from jax.extend.core import Jaxpr, Literal
 
 from lstm_jax.drafts import draft_of
-from lstm_jax.errors import UserError
+from lstm_jax.errors import UserError, refusing
 from lstm_jax.quiet import quiet
 from lstm_jax.trained import Trained
 
@@ -53,12 +53,10 @@ def export_onnx(trained: Trained, path: Path) -> None:
         output_names=["logits"],
     )
     onnx.helper.set_model_props(model, _metadata(trained))
-    try:
+    with refusing(f"{path}: expected a file to write, got"):
         path.parent.mkdir(parents=True, exist_ok=True)
         with draft_of(path) as draft:
             draft.write_bytes(model.SerializeToString())
-    except OSError as error:
-        raise UserError(f"{path}: expected a file to write, got: {error}") from error
 
 
 def _logits(trained: Trained) -> Callable[..., Array]:

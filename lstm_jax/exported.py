@@ -27,7 +27,7 @@ from lstm_jax.data.datasets import Text
 from lstm_jax.data.ngrams import NGrams, check_ngrams, no_ngrams
 from lstm_jax.data.tokenizer import parse_tokenizer
 from lstm_jax.drafts import draft_of
-from lstm_jax.errors import UserError
+from lstm_jax.errors import UserError, refusing
 from lstm_jax.loaded import About, Loaded, Programs
 from lstm_jax.platforms import check_platforms
 
@@ -84,13 +84,11 @@ def write_model(
     """
     files = _contents(loaded, programs)
     manifest = json.dumps(_describe(loaded, platforms, files), indent=2) + "\n"
-    try:
+    with refusing(f"{path}: expected a file to write, got"):
         path.parent.mkdir(parents=True, exist_ok=True)
         with draft_of(path) as draft, zipfile.ZipFile(draft, "w") as archive:
             for name, data in {_MANIFEST: manifest.encode(), **files}.items():
                 archive.writestr(_entry(name), data)
-    except OSError as error:
-        raise UserError(f"{path}: expected a file to write, got: {error}") from error
 
 
 def read_model(path: Path) -> Loaded:

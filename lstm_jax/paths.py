@@ -4,7 +4,7 @@ import errno
 import os
 from pathlib import Path
 
-from lstm_jax.errors import UserError
+from lstm_jax.errors import UserError, refusing
 
 
 def expand(path: str, setting: str) -> Path:
@@ -46,13 +46,9 @@ def check_readable(path: str, setting: str) -> None:
       UserError: there is no such file, it is a folder, or it may not be read.
     """
     place = expand(path, setting)
-    try:
+    with refusing(f"{setting}: expected a file to read, got {path!r}"):
         place.stat()
         if place.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if not os.access(place, os.R_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    except OSError as error:
-        raise UserError(
-            f"{setting}: expected a file to read, got {path!r}: {error.strerror}"
-        ) from error

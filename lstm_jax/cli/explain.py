@@ -13,7 +13,7 @@ from lstm_jax.cli.marks import mark, printable
 from lstm_jax.cli.model import load_predictor
 from lstm_jax.data.encoding import check_lines, open_stdin
 from lstm_jax.drafts import draft_of
-from lstm_jax.errors import UserError
+from lstm_jax.errors import refusing
 from lstm_jax.explain import explain_text
 from lstm_jax.explanations import Explanation
 from lstm_jax.inference import Predictor
@@ -51,11 +51,9 @@ def _write_page(found: Explanation, predictor: Predictor, path: Path) -> None:
     from lstm_jax.report.explained import explanation_page
 
     page = explanation_page(found, predictor.loaded.about)
-    try:
-        with draft_of(path) as draft:
-            draft.write_bytes(page.encode("utf-8", errors="replace"))
-    except OSError as error:
-        raise UserError(f"--html: expected a file to write, got: {error}") from error
+    what = f"--html: expected a file to write, got {str(path)!r}"
+    with refusing(what), draft_of(path) as draft:
+        draft.write_bytes(page.encode("utf-8", errors="replace"))
     print(f"{path} shows it as a page.", file=sys.stderr)
 
 

@@ -15,9 +15,9 @@ import numpy as np
 from lstm_jax.data.copies import without_copies
 from lstm_jax.data.corpus import Corpus, Reviews
 from lstm_jax.data.encoding import check_lines, open_text
-from lstm_jax.data.groups import number_groups, reason
+from lstm_jax.data.groups import number_groups
 from lstm_jax.data.tokenizer import valid_text
-from lstm_jax.errors import UserError, quote, quote_all
+from lstm_jax.errors import UserError, quote, quote_all, refusing
 from lstm_jax.paths import expand
 
 logger = logging.getLogger(__name__)
@@ -280,14 +280,12 @@ def check_ending(setting: str, path: str, others: tuple[str, ...] = ()) -> str:
 
 def _read_rows(setting: str, path: str) -> list[_Row]:
     ending = check_ending(setting, path)
-    try:
+    with (
+        refusing(f"{setting}: expected a file to read, got {path!r}"),
         # Only the reader of a format knows where its lines and rows end.
-        with open_text(expand(path, setting), newline="") as file:
-            return list(_READERS[ending](path, check_lines(file, path)))
-    except OSError as error:
-        raise UserError(
-            f"{setting}: expected a file to read, got {path!r}: {reason(error)}"
-        ) from error
+        open_text(expand(path, setting), newline="") as file,
+    ):
+        return list(_READERS[ending](path, check_lines(file, path)))
 
 
 def _json_rows(path: str, lines: Iterable[str]) -> Iterator[_Row]:

@@ -1,13 +1,12 @@
 """Groups of records: who may not stand on both sides of the validation split."""
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from lstm_jax.data.encoding import check_lines, open_text
-from lstm_jax.errors import UserError
+from lstm_jax.errors import UserError, refusing
 from lstm_jax.paths import expand
 
 
@@ -45,15 +44,10 @@ def read_groups(path: str | Path, count: int, *, setting: str) -> np.ndarray:
       UserError: no such file, another number of lines, or an empty line.
     """
     path = expand(str(path), setting)
-    try:
-        with open_text(path) as file:
-            # Not splitlines(): a name may hold one of the separators only it knows.
-            names = [line.strip() for line in check_lines(file, str(path))]
-    except OSError as error:
-        raise UserError(
-            f"{setting}: expected a text file with one group a line, got {path}: "
-            f"{reason(error)}"
-        ) from error
+    what = f"{setting}: expected a text file with one group a line, got {path}"
+    with refusing(what), open_text(path) as file:
+        # Not splitlines(): a name may hold one of the separators only it knows.
+        names = [line.strip() for line in check_lines(file, str(path))]
     if len(names) != count:
         raise UserError(
             f"{setting}: expected {count} lines, one for each train record, "
@@ -66,8 +60,3 @@ def read_groups(path: str | Path, count: int, *, setting: str) -> np.ndarray:
             f"in {path}"
         )
     return number_groups(names)
-
-
-def reason(error: OSError) -> str:
-    """Say why the system refused, without the path that messages name already."""
-    return error.strerror or (os.strerror(error.errno) if error.errno else str(error))

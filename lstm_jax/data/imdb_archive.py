@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lstm_jax.data.groups import reason
-from lstm_jax.errors import UserError
+from lstm_jax.errors import UserError, refusing
 
 # Members that matter; the rest are bags of words and read-me files.
 _REVIEW = re.compile(r"aclImdb/((?:train|test)/(?:neg|pos|unsup))/\d+_\d+\.txt")
@@ -61,12 +60,9 @@ def check_file(path: Path, info: ArchiveInfo, *, called: str = "") -> None:
       UserError: it has another size or digest, or cannot be read.
     """
     called = called or str(path)
-    try:
+    with refusing(f"{called}: cannot be read"), path.open("rb") as file:
         size = path.stat().st_size
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UserError(f"{called}: cannot be read: {reason(error)}") from error
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     again = f"download {info.url} again"
     if size != info.size:
         raise UserError(

@@ -16,8 +16,7 @@ from google.protobuf import json_format
 from tensorflow_datasets.proto import tf_example_pb2
 
 from lstm_jax.data.corpus import Reviews
-from lstm_jax.data.groups import reason
-from lstm_jax.errors import UserError
+from lstm_jax.errors import UserError, reason
 from lstm_jax.paths import expand
 
 # The one format of TFDS that is written and read without TensorFlow.

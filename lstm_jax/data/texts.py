@@ -6,8 +6,7 @@ from pathlib import Path
 
 from lstm_jax.data.encoding import check_lines, open_text
 from lstm_jax.data.files import check_ending, read_table
-from lstm_jax.data.groups import reason
-from lstm_jax.errors import UserError
+from lstm_jax.errors import refusing
 from lstm_jax.paths import expand
 
 logger = logging.getLogger(__name__)
@@ -28,14 +27,11 @@ def read_texts(path: str, text_column: str) -> list[str]:
         check_ending("--file", path, others=(".txt",))
         columns = {"--text-column": text_column}
         return read_table("--file", path, columns).columns[text_column]
-    try:
-        with open_text(expand(path, "--file")) as file:
-            lines = list(check_lines(file, path))
-    except OSError as error:
-        raise UserError(
-            f"--file: expected a file to read, got {path!r}: {reason(error)}"
-        ) from error
-    return read_lines(lines, path)
+    with (
+        refusing(f"--file: expected a file to read, got {path!r}"),
+        open_text(expand(path, "--file")) as file,
+    ):
+        return read_lines(list(check_lines(file, path)), path)
 
 
 def read_lines(lines: Sequence[str], where: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 
-from lstm_jax.errors import UserError
+from lstm_jax.errors import UserError, refusing
 
 PAD, UNKNOWN = "[PAD]", "[UNK]"
 PAD_ID, UNKNOWN_ID = 0, 1
@@ -121,15 +121,13 @@ def load_tokenizer(path: Path) -> Tokenizer:
     """
     if not path.is_file():
         raise UserError(f"{path}: expected a tokenizer file, got nothing there")
-    try:
+    with refusing(f"{path}: expected a tokenizer file, got"):
         if path.stat().st_size > _MOST_BYTES:
             raise UserError(
                 f"{path}: expected a tokenizer file, got more than {_MOST_BYTES:,} "
                 "bytes"
             )
         return parse_tokenizer(path.read_bytes(), str(path))
-    except OSError as error:
-        raise UserError(f"{path}: expected a tokenizer file, got: {error}") from error
 
 
 def parse_tokenizer(written: bytes, where: str) -> Tokenizer:

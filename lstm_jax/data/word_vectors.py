@@ -7,9 +7,8 @@ from typing import NamedTuple, TextIO
 
 import numpy as np
 
-from lstm_jax.data.groups import reason
 from lstm_jax.data.tokenizer import PAD_ID
-from lstm_jax.errors import UserError
+from lstm_jax.errors import UserError, refusing
 
 _SEED = 0  # of the vectors of words that the file does not have
 
@@ -46,17 +45,14 @@ def read_word_vectors(path: Path, vocab: dict[str, int], size: int) -> WordVecto
         vector, or no word of the vocabulary in it.
     """
     found: dict[int, np.ndarray] = {}
-    try:
-        with path.open(encoding="utf-8", errors="replace", newline="\n") as lines:
-            for place, word, numbers in _parse(path, lines, size):
-                row = vocab.get(word)
-                if row is not None and row not in found:
-                    found[row] = _to_vector(place, numbers)
-    except OSError as error:
-        raise UserError(
-            f"model.embedding_file: expected a file of word vectors, got {path}: "
-            f"{reason(error)}"
-        ) from error
+    with (
+        refusing(f"model.embedding_file: expected a file of word vectors, got {path}"),
+        path.open(encoding="utf-8", errors="replace", newline="\n") as lines,
+    ):
+        for place, word, numbers in _parse(path, lines, size):
+            row = vocab.get(word)
+            if row is not None and row not in found:
+                found[row] = _to_vector(place, numbers)
     if not found:
         raise UserError(f"{path}: expected words of the data, got none of them")
     return _fill(found, len(vocab), size)

@@ -20,8 +20,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jax.tree_util import keystr, tree_leaves_with_path
 
-from lstm_jax.data.groups import reason
-from lstm_jax.errors import UserError
+from lstm_jax.errors import UserError, reason
 from lstm_jax.platforms import check_platforms
 from lstm_jax.quiet import quiet
 from lstm_jax.training.devices import shared_mistakes, wait_for_hosts

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
-from lstm_jax.data.groups import reason
 from lstm_jax.drafts import named
-from lstm_jax.errors import UserError
+from lstm_jax.errors import UserError, reason, refusing
 from lstm_jax.training.workdir import Workdir
 
 logger = logging.getLogger(__name__)
@@ -28,14 +27,9 @@ def locked(workdir: Workdir) -> Iterator[None]:
     Raises:
       UserError: another process is in it, or it cannot be written.
     """
-    try:
+    with refusing(f"--workdir {workdir.path}: expected a folder to write to, got"):
         workdir.path.mkdir(parents=True, exist_ok=True)
         file = workdir.lock.open("a+", encoding="utf-8")
-    except OSError as error:
-        raise UserError(
-            f"--workdir {workdir.path}: expected a folder to write to, got: "
-            f"{reason(error)}"
-        ) from error
     with file:
         _take(workdir, file)
         yield

@@ -8,9 +8,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from lstm_jax.data.groups import reason
 from lstm_jax.drafts import draft_of, named
-from lstm_jax.errors import UserError
+from lstm_jax.errors import refusing
 from lstm_jax.training.events import EventFile
 from lstm_jax.training.workdir import Workdir
 
@@ -101,12 +100,8 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 def _read_lines(path: Path) -> list[tuple[bytes, dict[str, Any] | None]]:
     """Each line as it stands, and what it says, or None where that is nothing."""
-    try:
+    with refusing(f"{path}: expected a file of measurements, got"):
         lines = path.read_bytes().split(b"\n") if path.exists() else []
-    except OSError as error:
-        raise UserError(
-            f"{path}: expected a file of measurements, got: {reason(error)}"
-        ) from error
     found = [
         (number, line, _measurement(line))
         for number, line in enumerate(lines, start=1)
