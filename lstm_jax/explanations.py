@@ -9,7 +9,19 @@ import numpy as np
 from lstm_jax.arrays import read_arrays
 from lstm_jax.drafts import draft_of
 from lstm_jax.errors import UserError
-from lstm_jax.measures import predicted, probabilities, scores
+from lstm_jax.measures import probabilities, scores, verdicts
+
+# Shares of the strongest effect in a text, from which on a word is marked.
+_LEVELS = (0.2, 0.45, 0.75)
+
+
+def level_of(effect: float, highest: float) -> int:
+    """How strongly a word is marked, 0 to 3, by the strongest effect of its text.
+
+    >>> level_of(2.0, 2.0), level_of(-1.0, 2.0), level_of(0.0, 2.0)
+    (3, 2, 0)
+    """
+    return sum(abs(effect) >= share * highest for share in _LEVELS) if effect else 0
 
 
 class Occlusion(NamedTuple):
@@ -98,15 +110,11 @@ class Explanation(NamedTuple):
         ``so_far`` (the probability of each class up to it).  ``without`` and
         ``so_far`` are null for tokens that are cut away before the network.
         """
-        chances = probabilities(self.logits[None])[0].tolist()
-        said = int(predicted(self.logits[None])[0])
         wide = scores(self.logits[None])[0]
         gradients = self.gradients
         return {
             "text": self.text,
-            "label": label_names[said],
-            "probability": chances[said],
-            "probabilities": dict(zip(label_names, chances, strict=True)),
+            **verdicts(self.logits[None], label_names)[0],
             "for": label_names[self.one],
             "against": label_names[self.other],
             "log_odds": float(wide[self.one] - wide[self.other]),

@@ -6,7 +6,7 @@ classes, two or more.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -74,6 +74,22 @@ def averaged(several: Sequence[np.ndarray]) -> np.ndarray:
 def predicted(logits: np.ndarray) -> np.ndarray:
     """The likeliest class of each review, int ``[N]``."""
     return scores(logits).argmax(axis=1)
+
+
+def verdicts(logits: np.ndarray, label_names: Sequence[str]) -> list[dict[str, Any]]:
+    """What is said of each review, as plain values.
+
+    >>> verdicts(np.array([[0.0]]), ["bad", "good"])
+    [{'label': 'bad', 'probability': 0.5, 'probabilities': {'bad': 0.5, 'good': 0.5}}]
+    """
+    return [
+        {
+            "label": label_names[best],
+            "probability": float(row[best]),
+            "probabilities": dict(zip(label_names, row.tolist(), strict=True)),
+        }
+        for row, best in zip(probabilities(logits), predicted(logits), strict=True)
+    ]
 
 
 def losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:

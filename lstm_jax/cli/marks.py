@@ -1,7 +1,7 @@
 """Marks on words in a terminal: colours that colour-blind readers can tell apart."""
 
-# Shares of the strongest effect from which on a word is marked, as on the pages.
-_LEVELS = (0.2, 0.45, 0.75)
+from lstm_jax.explanations import level_of
+
 # Between letters of some scripts and parts of a picture.
 _JOINERS = "\u200c\u200d"
 # Spaces by Unicode that move the cursor of a terminal, or end a line of it.
@@ -18,7 +18,7 @@ def mark(word: str, effect: float, highest: float, coloured: bool) -> str:
     >>> mark("superb", 2.0, 2.0, coloured=False), mark("dull", -1.0, 2.0, False)
     ('superb{+++}', 'dull{--}')
     """
-    level = sum(abs(effect) >= share * highest for share in _LEVELS) if effect else 0
+    level = level_of(effect, highest)
     if not level or not word:
         return word
     if coloured:

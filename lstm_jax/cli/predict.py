@@ -4,10 +4,8 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Callable
-from typing import NamedTuple
-
-import numpy as np
+from collections.abc import Iterable
+from typing import Any
 
 from lstm_jax.cli.marks import printable
 from lstm_jax.cli.model import judge, load_predictors
@@ -15,38 +13,28 @@ from lstm_jax.data.encoding import check_lines, open_stdin
 from lstm_jax.data.texts import read_lines, read_texts
 from lstm_jax.data.tokenizer import valid_text
 from lstm_jax.errors import UserError
-from lstm_jax.measures import probabilities
+from lstm_jax.measures import verdicts
 from lstm_jax.output import print_as_file
 
 _STDIN = "standard input"
 _WIDTH = 60  # of a text in a line
 
-
-class Judged(NamedTuple):
-    """One text, and the probability of each class by its name."""
-
-    text: str
-    chances: dict[str, float]
-
-    @property
-    def label(self) -> str:
-        """The likeliest class."""
-        return max(self.chances, key=lambda name: self.chances[name])
+_Judged = dict[str, Any]  # a text, and its verdict
 
 
 def run(options: argparse.Namespace) -> None:
     """Print what is said of each text, in the order of the texts."""
     texts = _read(options)
     predictor = load_predictors(options)
-    write = _WRITERS[options.format](predictor.label_names)
+    names = predictor.label_names
     # On a terminal the lines themselves tell how far it is; a bar would be among them.
-    for part, logits in judge(predictor, texts, bar=not sys.stdout.isatty()):
-        for text, chances in zip(part, probabilities(logits), strict=True):
-            write(Judged(text, _by_name(predictor.label_names, chances)))
-
-
-def _by_name(names: tuple[str, ...], chances: np.ndarray) -> dict[str, float]:
-    return dict(zip(names, map(float, chances), strict=True))
+    parts = judge(predictor, texts, bar=not sys.stdout.isatty())
+    judged = (
+        {"text": text, **verdict}
+        for part, logits in parts
+        for text, verdict in zip(part, verdicts(logits, names), strict=True)
+    )
+    _WRITERS[options.format](judged, names)
 
 
 def _read(options: argparse.Namespace) -> list[str]:
@@ -65,18 +53,12 @@ def _read(options: argparse.Namespace) -> list[str]:
     return read_lines(list(check_lines(stdin, _STDIN)), _STDIN)
 
 
-def _text_writer(names: tuple[str, ...]) -> Callable[[Judged], None]:
+def _write_text(judged: Iterable[_Judged], names: tuple[str, ...]) -> None:
     """Label, probability and the beginning of the text, in columns."""
     width = max(map(len, names))
-
-    def write(judged: Judged) -> None:
-        """One line."""
-        chance = f"{judged.chances[judged.label]:.1%}"
-        begins = _begin(judged.text)
-        label = printable(judged.label)
-        print(f"{label:<{width}}  {chance:>6}  {printable(begins)}")
-
-    return write
+    for row in judged:
+        label, begins = printable(row["label"]), printable(_begin(row["text"]))
+        print(f"{label:<{width}}  {row['probability']:>6.1%}  {begins}")
 
 
 def _begin(text: str) -> str:
@@ -88,37 +70,23 @@ def _begin(text: str) -> str:
     return f"{begins.rpartition(' ')[0] or begins} …"
 
 
-def _json_writer(names: tuple[str, ...]) -> Callable[[Judged], None]:
+def _write_json(judged: Iterable[_Judged], names: tuple[str, ...]) -> None:
     """An object a line."""
     del names
-
-    def write(judged: Judged) -> None:
-        """One line."""
-        values = {
-            "text": judged.text,
-            "label": judged.label,
-            "probability": judged.chances[judged.label],
-            "probabilities": judged.chances,
-        }
-        print(json.dumps(values))
-
-    return write
+    for row in judged:
+        print(json.dumps(row))
 
 
-def _csv_writer(names: tuple[str, ...]) -> Callable[[Judged], None]:
+def _write_csv(judged: Iterable[_Judged], names: tuple[str, ...]) -> None:
     """A header, then a row for each text."""
     print_as_file()
     # Quotes around every text: some versions of Python leave a lone "\r" without.
     writer = csv.writer(sys.stdout, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     chances = [f"p({name})" for name in names]
     writer.writerow(["text", "label", "probability", *chances])
-
-    def write(judged: Judged) -> None:
-        """One row."""
-        best = judged.chances[judged.label]
-        writer.writerow([judged.text, judged.label, best, *judged.chances.values()])
-
-    return write
+    for row in judged:
+        *values, by_name = row.values()
+        writer.writerow([*values, *by_name.values()])
 
 
-_WRITERS = {"text": _text_writer, "json": _json_writer, "csv": _csv_writer}
+_WRITERS = {"text": _write_text, "json": _write_json, "csv": _write_csv}

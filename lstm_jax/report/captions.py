@@ -1,8 +1,6 @@
 """What stands for a picture where it is not seen, and what stands below it."""
 
-import base64
 from collections.abc import Callable
-from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -20,18 +18,14 @@ from lstm_jax.plots.calibration import NUM_BINS
 from lstm_jax.plots.judged import Judged
 from lstm_jax.plots.ranking import curves
 from lstm_jax.plots.words import FEWEST_TO_NAME, extremes
+from lstm_jax.report.page import figure
 
 Words = tuple[str, str]  # the two of them
 
 
 def picture(path: Path, found: Findings) -> str:
     """A picture, inside the page, with its words."""
-    data = base64.b64encode(path.read_bytes()).decode("ascii")
-    alt, caption = _WORDS[path.stem](found)
-    return (
-        f'<figure>\n<img src="data:image/png;base64,{data}" alt="{escape(alt)}">\n'
-        f"<figcaption>{escape(caption)}</figcaption>\n</figure>\n"
-    )
+    return figure(path.read_bytes(), *_WORDS[path.stem](found))
 
 
 def _curve(what: str) -> Callable[[Findings], Words]:

@@ -1,6 +1,5 @@
 """A page about one text: what is said of it, and what its words do."""
 
-import base64
 from html import escape
 
 import numpy as np
@@ -11,7 +10,7 @@ from lstm_jax.measures import predicted, probabilities
 from lstm_jax.plots.gates import draw_gates
 from lstm_jax.plots.style import names_of, to_png
 from lstm_jax.report.mistakes import mark_words
-from lstm_jax.report.page import in_columns, page, section, table
+from lstm_jax.report.page import figure, in_columns, notice, page, section, table
 
 
 def explanation_page(explanation: Explanation, about: About) -> str:
@@ -21,7 +20,7 @@ def explanation_page(explanation: Explanation, about: About) -> str:
     said = names[int(predicted(explanation.logits[None])[0])]
     body = [
         f"<h1>{escape(said)}, {chances.max():.1%}</h1>\n",
-        _notice(about),
+        notice(f"the model knows {escape(about.notice)}") if about.notice else "",
         _legend(names[explanation.one], names[explanation.other]),
         section("Each word taken out", _taken_out(explanation)),
         section("What each word adds", _added(explanation)),
@@ -33,13 +32,6 @@ def explanation_page(explanation: Explanation, about: About) -> str:
     tables = in_columns(table("Probability", rows), table("Model", model))
     body.append(section("Numbers", tables))
     return page(f"Why {said}?", body)
-
-
-def _notice(about: About) -> str:
-    if not about.notice:
-        return ""
-    notice = f"<strong>Note:</strong> the model knows {escape(about.notice)}."
-    return f'<p class="notice" role="note">{notice}</p>\n'
 
 
 def _legend(one: str, other: str) -> str:
@@ -85,12 +77,10 @@ def _gates(explanation: Explanation, about: About) -> str:
         "label_names": list(about.label_names),
     }
     names = names_of(summary, len(about.label_names))
-    figure = draw_gates(explanation.reading, summary, names, of="the text")
-    data = base64.b64encode(to_png(figure)).decode("ascii")
-    alt = "The probability up to each word, and heat maps of gates and states."
-    return (
-        f'<figure>\n<img src="data:image/png;base64,{data}" alt="{alt}">\n<figcaption>'
+    drawn = draw_gates(explanation.reading, summary, names, of="the text")
+    return figure(
+        to_png(drawn),
+        "The probability up to each word, and heat maps of gates and states.",
         "Above, the probability of the text up to each word; below, a row for each "
-        "unit of the first layer, a column for each of the first words."
-        "</figcaption>\n</figure>\n"
+        "unit of the first layer, a column for each of the first words.",
     )

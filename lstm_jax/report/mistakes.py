@@ -8,11 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from lstm_jax.explanations import Occlusion
+from lstm_jax.explanations import Occlusion, level_of
 from lstm_jax.measures import predicted, probabilities, scores
 
-# Shares of the strongest effect in a review, from which on a word is marked.
-_LEVELS = (0.2, 0.45, 0.75)
 _NUM_OPEN = 3
 # Blanks are looked at from their first alone: from each, it takes n * n steps.
 _BREAK = re.compile(r"(?:(?<!\s)\s+)?(?:<br\s*/?>\s*)+", re.IGNORECASE)
@@ -121,7 +119,7 @@ def _between(text: str) -> str:
 
 
 def _word(word: str, effect: float, highest: float) -> str:
-    level = sum(abs(effect) >= share * highest for share in _LEVELS) if effect else 0
+    level = level_of(effect, highest)
     if not level:
         return escape(word)
     kind = "p" if effect > 0 else "n"

@@ -1,5 +1,6 @@
 """The page around what a report says: style, policy, sections and tables."""
 
+import base64
 from collections.abc import Mapping
 from html import escape
 from typing import Any
@@ -74,6 +75,20 @@ def page(title: str, body: list[str]) -> str:
 def section(heading: str, content: str) -> str:
     """A part of the page with a heading of its own; ``content`` is HTML."""
     return f"<section>\n<h2>{escape(heading)}</h2>\n{content}</section>\n"
+
+
+def notice(text: str) -> str:
+    """A banner; ``text`` is HTML."""
+    return f'<p class="notice" role="note"><strong>Note:</strong> {text}.</p>\n'
+
+
+def figure(png: bytes, alt: str, caption: str) -> str:
+    """A picture inside the page, what stands for it, and what stands below it."""
+    data = base64.b64encode(png).decode("ascii")
+    return (
+        f'<figure>\n<img src="data:image/png;base64,{data}" alt="{escape(alt)}">\n'
+        f"<figcaption>{escape(caption)}</figcaption>\n</figure>\n"
+    )
 
 
 def table(caption: str, rows: Mapping[str, Any]) -> str:

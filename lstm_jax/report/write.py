@@ -11,7 +11,7 @@ from lstm_jax.plots import draw_findings, load_findings
 from lstm_jax.report.captions import picture
 from lstm_jax.report.mistakes import mistakes
 from lstm_jax.report.numbers import NUMBERS, reproduction, results, settings_tables
-from lstm_jax.report.page import page, section
+from lstm_jax.report.page import notice, page, section
 from lstm_jax.training.workdir import Workdir, read_json
 
 # The sections with pictures, and which stand in them.
@@ -64,10 +64,8 @@ def _title(summary: dict[str, Any]) -> str:
 
 def _heading(summary: dict[str, Any]) -> str:
     heading = f"<h1>{escape(_title(summary))}</h1>\n"
-    if not summary["notice"]:
-        return heading
-    notice = f"<strong>Note:</strong> {escape(summary['notice'])}."
-    return f'{heading}<p class="notice" role="note">{notice}</p>\n'
+    said = summary["notice"]
+    return heading + notice(escape(said)) if said else heading
 
 
 def _mistakes(

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 
 from lstm_jax.explain import explain_text
 from lstm_jax.inference import Predictor
-from lstm_jax.measures import probabilities
+from lstm_jax.measures import verdicts
 from lstm_jax.serve.batcher import Batcher, BusyError
 from lstm_jax.serve.guard import LOOPBACK, Guard
 from lstm_jax.serve.requests import MOST_EXPLAINED, one_or_many, one_text, read_json
@@ -102,7 +102,7 @@ class _Service:
         values = await read_json(request)
         texts = one_or_many(values)
         logits = await self._logits(texts)
-        found = [self._describe(chances) for chances in probabilities(logits)]
+        found = verdicts(logits, self._predictor.label_names)
         return JSONResponse(found[0] if "text" in values else {"predictions": found})
 
     async def explain(self, request: Request) -> Response:
@@ -164,14 +164,6 @@ class _Service:
         found = explain_text(self._predictor.until(stop), text)
         gates = {name: _picture(name, x) for name, x in found.reading.gates.items()}
         return {**found.to_json(self._predictor.label_names), "gates": gates}
-
-    def _describe(self, chances: np.ndarray) -> dict[str, Any]:
-        names, best = self._predictor.label_names, int(chances.argmax())
-        return {
-            "label": names[best],
-            "probability": float(chances[best]),
-            "probabilities": dict(zip(names, chances.tolist(), strict=True)),
-        }
 
 
 def _picture(name: str, values: np.ndarray) -> dict[str, Any]:
