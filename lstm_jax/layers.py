@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from lstm_jax.cells.base import Carry, Cell, is_one_hot
+from lstm_jax.cells.base import Carry, Cell, check_rate, is_one_hot
+from lstm_jax.shapes import batch_shape
 from lstm_jax.spread import spread_like
 from lstm_jax.unroll import unroll as run_unroll
 
@@ -82,8 +83,8 @@ def one_way(
       >>> ys.shape
       (7, 2, 4)
     """
-    _check_rate("input_dropout_rate", input_dropout_rate)
-    _check_rate("recurrent_dropout_rate", recurrent_dropout_rate)
+    check_rate("input_dropout_rate", input_dropout_rate)
+    check_rate("recurrent_dropout_rate", recurrent_dropout_rate)
     run = partial(
         run_unroll,
         cell,
@@ -192,7 +193,7 @@ def stack(
     """
     if not layers:
         raise ValueError("layers: expected at least one, got none")
-    _check_rate("dropout_rate", dropout_rate)
+    check_rate("dropout_rate", dropout_rate)
     sizes = [layer.output_size for layer in layers]
 
     def init(key: Array, input_size: int, dtype: DTypeLike = jnp.float32) -> Any:
@@ -267,10 +268,4 @@ def dropout(key: Array, x: Array, rate: float, *, along: tuple[int, ...] = ()) -
 def _recurrent_mask(key: Array, cell: Cell, xs: Array, rate: float) -> Array | None:
     if rate == 0:
         return None
-    batch_shape = xs.shape[1:] if is_one_hot(xs) else xs.shape[1:-1]
-    return dropout(key, jnp.ones((*batch_shape, cell.output_size)), rate)
-
-
-def _check_rate(name: str, rate: float) -> None:
-    if not 0 <= rate < 1:
-        raise ValueError(f"{name}: expected 0 <= rate < 1, got {rate}")
+    return dropout(key, jnp.ones((*batch_shape(xs), cell.output_size)), rate)

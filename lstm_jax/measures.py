@@ -95,8 +95,7 @@ def verdicts(logits: np.ndarray, label_names: Sequence[str]) -> list[dict[str, A
 def losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """The cross-entropy of each review, in nats."""
     wide = scores(logits).astype(np.float64)
-    highest = wide.max(axis=1)
-    total = highest + np.log(np.exp(wide - highest[:, None]).sum(axis=1))
+    total = np.logaddexp.reduce(wide, axis=1)
     return total - np.take_along_axis(wide, labels[:, None], axis=1)[:, 0]
 
 
@@ -104,9 +103,7 @@ def log_odds(logits: np.ndarray, label: int) -> np.ndarray:
     """The logarithm of p / (1 - p), p the probability of class ``label``."""
     wide = scores(logits).astype(np.float64)
     others = np.delete(wide, label, axis=1)
-    highest = others.max(axis=1)
-    rest = highest + np.log(np.exp(others - highest[:, None]).sum(axis=1))
-    return wide[:, label] - rest
+    return wide[:, label] - np.logaddexp.reduce(others, axis=1)
 
 
 def confusion(

@@ -1,10 +1,8 @@
 """What a run has learned, read from its folder."""
 
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from lstm_jax.data.datasets import Text
@@ -13,9 +11,9 @@ from lstm_jax.loaded import About, Loaded
 from lstm_jax.models.build import build_classifier, example_inputs
 from lstm_jax.models.classifier import TextClassifier
 from lstm_jax.programs import make_programs
-from lstm_jax.training.checkpoints import check_like, read_best
+from lstm_jax.training.checkpoints import read_best
 from lstm_jax.training.config import Config
-from lstm_jax.training.finished import read_config, read_text
+from lstm_jax.training.finished import check_params, read_config, read_text
 from lstm_jax.training.state import PyTree
 from lstm_jax.training.workdir import Workdir, read_json
 
@@ -74,9 +72,7 @@ def load_trained(path: Path) -> Trained:
         num_classes=len(about.label_names),
         num_ngrams=len(text.ngrams.keys),
     )
-    init = partial(module.init, jax.random.key(0))
-    like = jax.eval_shape(init, *example_inputs(module))["params"]
-    check_like(params, like, where=str(workdir.checkpoints), name="best")
+    check_params(module, params, workdir, *example_inputs(module))
     # What it was trained with may not run on the machine that asks it.
     module = module.clone(implementation="auto")
     return Trained(config, text, module, params, about)

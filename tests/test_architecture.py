@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "shapes": {"cells"},
     "spread": set(),
     "unroll": {"kernels", "cells", "shapes", "spread"},
-    "layers": {"unroll", "cells", "spread"},
+    "layers": {"unroll", "cells", "shapes", "spread"},
     "min_lstm": {"layers", "unroll", "kernels", "cells", "shapes", "spread"},
     "linen": CORE,
     "nnx": CORE,

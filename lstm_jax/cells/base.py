@@ -377,3 +377,9 @@ def check_size(name: str, size: int) -> None:
     is_size = hasattr(size, "__index__") or is_symbolic_dim(size)
     if not is_size or size < 1:
         raise ValueError(f"{name}: expected an integer >= 1, got {size!r}")
+
+
+def check_rate(name: str, rate: float) -> None:
+    """Refuse what is no share to drop."""
+    if not 0 <= rate < 1:
+        raise ValueError(f"{name}: expected 0 <= rate < 1, got {rate}")

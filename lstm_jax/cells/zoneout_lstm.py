@@ -7,7 +7,14 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from lstm_jax.cells.base import Cell, Params, is_one_hot, made_once, multiply_input
+from lstm_jax.cells.base import (
+    Cell,
+    Params,
+    check_rate,
+    is_one_hot,
+    made_once,
+    multiply_input,
+)
 from lstm_jax.cells.lstm import (
     LSTMCarry,
     LSTMGates,
@@ -66,9 +73,8 @@ def zoneout_lstm(
       >>> xs.shape
       (7, 2, 11)
     """
-    for name, rate in (("c_rate", c_rate), ("h_rate", h_rate)):
-        if not 0 <= rate < 1:
-            raise ValueError(f"{name}: expected 0 <= rate < 1, got {rate}")
+    check_rate("c_rate", c_rate)
+    check_rate("h_rate", h_rate)
 
     def rates(dtype: DTypeLike) -> Array:
         """How much of c, then of h, is held on average, ``[2H]``."""

@@ -42,7 +42,7 @@ def run_in_chunks(
     Raises:
       ValueError: the number of steps is left open, as in an export.
     """
-    run = jax.checkpoint(run)
+    once = jax.checkpoint(run)
     num_steps = inputs[0].shape[0]
     if not isinstance(num_steps, int):
         raise ValueError(
@@ -51,18 +51,20 @@ def run_in_chunks(
         )
     num_chunks = num_steps // chunk_size
     if not num_chunks:
-        return run(carry, inputs)
+        return once(carry, inputs)
     whole = num_chunks * chunk_size
     head: Any = jax.tree.map(lambda a: _cut(a[:whole], chunk_size), inputs)
     tail: Any = jax.tree.map(lambda a: a[whole:], inputs)
+    # Inside a loop nothing has to keep XLA from merging the two computations.
+    again = jax.checkpoint(run, prevent_cse=False)
     if reverse and whole < num_steps:
-        carry, ys_tail = run(carry, tail)
-    carry, ys = jax.lax.scan(run, carry, head, reverse=reverse)
+        carry, ys_tail = once(carry, tail)
+    carry, ys = jax.lax.scan(again, carry, head, reverse=reverse)
     ys = ys.reshape(whole, *ys.shape[2:])
     if whole == num_steps:
         return carry, ys
     if not reverse:
-        carry, ys_tail = run(carry, tail)
+        carry, ys_tail = once(carry, tail)
     return carry, jnp.concatenate([ys, ys_tail])
 
 

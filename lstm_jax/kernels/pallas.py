@@ -342,7 +342,7 @@ def _forward(reverse: bool, c, h, vs, w, b, h_mask, real, *outputs) -> None:
     def step(n: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
         """One step of time."""
         c, h = state
-        t = _len_of(vs) - 1 - n if reverse else n
+        t = vs.shape[0] - 1 - n if reverse else n
         # Asked for first: they arrive while the products are computed.
         added = [vs[t, rows, gate] for gate in range(4)]
         goes_on = (real[t, rows] != 0)[:, None]
@@ -368,7 +368,7 @@ def _forward(reverse: bool, c, h, vs, w, b, h_mask, real, *outputs) -> None:
         return jnp.where(goes_on, new, c), jnp.where(goes_on, y, h)
 
     c_last[rows], h_last[rows] = jax.lax.fori_loop(
-        0, _len_of(vs), step, (c[rows], h[rows])
+        0, vs.shape[0], step, (c[rows], h[rows])
     )
 
 
@@ -384,7 +384,7 @@ def _backward(
     def step(n: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
         """One step back in time."""
         d_c, d_h = state
-        t = _len_of(factors) - 1 - n if reverse else n
+        t = factors.shape[0] - 1 - n if reverse else n
         scales = [factors[t, rows, gate] for gate in range(4)]
         to_c, forget, d_y = h_to_c[t, rows], f[t, rows], d_ys[t, rows]
         goes_on = (real[t, rows] != 0)[:, None]
@@ -402,7 +402,7 @@ def _backward(
         return d_c, jnp.where(goes_on, d_read * dropped, d_h)
 
     d_c_first[rows], d_h_first[rows] = jax.lax.fori_loop(
-        0, _len_of(factors), step, (d_c[rows], d_h[rows])
+        0, factors.shape[0], step, (d_c[rows], d_h[rows])
     )
 
 
@@ -420,11 +420,6 @@ def _keep_some(num_gates: int, read: Callable[[int], Array]) -> Callable[[int], 
 
 def _own_rows() -> Any:
     return pl.ds(pl.program_id(0) * _ROWS, _ROWS)
-
-
-def _len_of(ref: Any) -> int:
-    """Steps of what has time first."""
-    return ref.shape[0]
 
 
 def _dot(a: Array, b: Array, dtype: Any) -> Array:

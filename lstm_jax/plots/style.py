@@ -3,12 +3,12 @@
 import textwrap
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.legend import Legend
@@ -27,7 +27,8 @@ DASHES = ("-", "--", ":", "-.")
 
 # Drawn at twice the width a README shows, for screens with small pixels.
 _WIDTH, _HEIGHT, _DPI = 7.2, 4.6, 220
-_TITLE_WIDTH = 52  # characters in a line
+# Lines of so many characters.
+_fill = partial(textwrap.fill, width=52)
 
 
 def new_figure(height: float = _HEIGHT) -> Figure:
@@ -40,13 +41,13 @@ def set_title(axes: Axes | Figure, what: str, summary: dict[str, Any]) -> None:
     """Say what is drawn, of which run; "$" in a name is no formula."""
     notice = summary["notice"]
     run = f"{summary['config_name']} on {summary['dataset']}"
-    title = wrap(f"{what}: {run}", _TITLE_WIDTH)
+    title = _fill(f"{what}: {run}")
     # Broken where a sentence would be.
     if "\n" in title:
-        title = f"{wrap(what, _TITLE_WIDTH)}:\n{wrap(run, _TITLE_WIDTH)}"
+        title = f"{_fill(what)}:\n{_fill(run)}"
     put = axes.suptitle if isinstance(axes, Figure) else axes.set_title
     put(
-        "\n".join([title, wrap(notice, _TITLE_WIDTH)]).strip(),
+        "\n".join([title, _fill(notice)]).strip(),
         fontsize=14,
         color=VERMILLION if notice else BLACK,
         parse_math=False,
@@ -118,11 +119,6 @@ def names_of(summary: dict[str, Any], num_classes: int) -> list[str]:
     ]
 
 
-def wrap(text: str, width: int) -> str:
-    """Break ``text`` into lines of ``width`` characters."""
-    return "\n".join(textwrap.wrap(text, width))
-
-
 def figure_of(axes: Axes) -> Figure:
     """The whole picture, which types know as one that may be nested."""
     figure = axes.figure
@@ -139,7 +135,6 @@ def save(figure: Figure, path: Path) -> Path:
 
 def to_png(figure: Figure) -> bytes:
     """``figure`` as PNG, for a page."""
-    FigureCanvasAgg(figure)
     data = BytesIO()
     with warnings.catch_warnings():
         # Letters that the font has not are drawn as boxes; a page has them in its text.

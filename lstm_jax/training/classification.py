@@ -36,7 +36,7 @@ from lstm_jax.one_behind import one_behind
 from lstm_jax.paths import expand
 from lstm_jax.training.about import check_text, leave_text, read_origin
 from lstm_jax.training.adversarial import adversarial_loss
-from lstm_jax.training.compile import compile_step, first_state
+from lstm_jax.training.compile import prepare_training
 from lstm_jax.training.config import Config
 from lstm_jax.training.devices import (
     batch_order,
@@ -189,14 +189,12 @@ def make_learner(
     )
     norm = train.adversarial_norm
     loss = adversarial_loss(model, norm) if norm else classifier_loss(model)
-    # Two independent streams from one seed: the first weights, and dropout.
-    key_init, key_steps = jax.random.split(jax.random.key(config.seed))
-    start = first_state(
+    start, step = prepare_training(
+        config,
         lambda key: model.init(key, *example_inputs(model))["params"],
+        loss,
         optimizer,
-        key_init,
         mesh,
-        average=optim.ema_decay > 0,
         given=given,
     )
     return Learner(
@@ -204,7 +202,7 @@ def make_learner(
         schedule=schedule,
         mesh=mesh,
         first_state=start,
-        train_step=compile_step(config, loss, optimizer, mesh, key_steps),
+        train_step=step,
         prepare=jax.jit(folded.fold, out_shardings=copied(mesh)),
         eval_step=jax.jit(make_eval_step(folded.module), out_shardings=copied(mesh)),
     )

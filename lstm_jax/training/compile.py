@@ -17,37 +17,41 @@ from lstm_jax.training.state import PyTree, TrainState, create_state
 from lstm_jax.training.steps import Loss, TrainStep, make_train_step
 
 
-def first_state(
+def prepare_training(
+    config: Config,
     init: Callable[[Array], PyTree],
+    loss: Loss,
     optimizer: optax.GradientTransformation,
-    key: Array,
     mesh: Mesh,
     *,
-    average: bool,
     given: Mapping[str, PyTree] = MappingProxyType({}),
     carry: PyTree = (),
-) -> TrainState:
-    """The state before the first step, on every device.
+) -> tuple[TrainState, TrainStep]:
+    """The state before the first step, on every device, and the jitted step.
 
     Args:
+      config: of the run.
       init: key -> parameters.
+      loss: of a batch.
       optimizer: whose moments there are to be.
-      key: for ``init``.
       mesh: the devices.
-      average: whether a moving average is kept.
       given: parameters to begin with in place of those drawn, by their first names.
       carry: of ``TrainState``.
     """
+    # Two independent streams from one seed: the first weights, and dropout.
+    key_init, key_steps = jax.random.split(jax.random.key(config.seed))
+    average = config.optim.ema_decay > 0
 
     def start(key: Array, given: dict[str, PyTree]) -> TrainState:
         """Draw the parameters where they will lie."""
         params = init(key) | given
         return create_state(params, optimizer, average=average, carry=carry)
 
-    return jax.jit(start, out_shardings=copied(mesh))(key, dict(given))
+    state = jax.jit(start, out_shardings=copied(mesh))(key_init, dict(given))
+    return state, _compile_step(config, loss, optimizer, mesh, key_steps)
 
 
-def compile_step(
+def _compile_step(
     config: Config,
     loss: Loss,
     optimizer: optax.GradientTransformation,

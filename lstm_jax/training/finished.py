@@ -2,10 +2,11 @@
 
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
 from tokenizers import Tokenizer
 
 from lstm_jax.data.datasets import Text, load_text
@@ -54,12 +55,22 @@ def load_language_model(path: Path) -> TrainedLanguageModel:
         vocab_size=text.tokenizer.get_vocab_size(),
     )
     params = read_best(workdir.checkpoints)
-    init = partial(module.init, jax.random.key(0))
-    like = jax.eval_shape(init, jnp.zeros((1, 1), jnp.int32))["params"]
-    check_like(params, like, where=str(workdir.checkpoints), name="best")
-    # What it was trained with may not run on the machine that asks it.
-    module = module.clone(implementation="auto")
+    check_params(module, params, workdir, jnp.zeros((1, 1), jnp.int32))
+    module = module.clone(implementation="auto")  # see load_trained
     return TrainedLanguageModel(config, text.tokenizer, module, params)
+
+
+def check_params(
+    module: nn.Module, params: PyTree, workdir: Workdir, *inputs: Any
+) -> None:
+    """Compare what was saved with what a module of the settings has.
+
+    Raises:
+      UserError: they differ; the first array that does is named.
+    """
+    init = partial(module.init, jax.random.key(0))
+    like = jax.eval_shape(init, *inputs)["params"]
+    check_like(params, like, where=str(workdir.checkpoints), name="best")
 
 
 def read_config(path: Path) -> Config:

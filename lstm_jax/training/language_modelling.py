@@ -19,7 +19,7 @@ from lstm_jax.models.build import build_language_model
 from lstm_jax.models.language_model import LanguageModel
 from lstm_jax.one_behind import one_behind
 from lstm_jax.training.about import check_text, leave_text
-from lstm_jax.training.compile import compile_step, first_state
+from lstm_jax.training.compile import prepare_training
 from lstm_jax.training.config import Config
 from lstm_jax.training.devices import (
     batch_sharding,
@@ -149,18 +149,15 @@ def _learner(work: Work, schedule: optax.Schedule) -> tuple[TrainState, TrainSte
     """The state before the first step, and the step."""
     config, model, own = work.config, work.model, work.config.language_model
     optimizer = make_optimizer(config.optim, schedule)
-    key_init, key_steps = jax.random.split(jax.random.key(config.seed))
-    start = first_state(
+    penalties = Penalties(own.activation_penalty, own.change_penalty)
+    return prepare_training(
+        config,
         lambda key: model.init(key, np.zeros((1, 1), np.int32))["params"],
+        next_word_loss(model, penalties, num_sampled=_num_sampled(work)),
         optimizer,
-        key_init,
         work.mesh,
-        average=config.optim.ema_decay > 0,
         carry=model.initial_carry(config.train.batch_size),
     )
-    penalties = Penalties(own.activation_penalty, own.change_penalty)
-    loss = next_word_loss(model, penalties, num_sampled=_num_sampled(work))
-    return start, compile_step(config, loss, optimizer, work.mesh, key_steps)
 
 
 def _num_sampled(work: Work) -> int:
