@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lstm_jax.errors import refusing
+
 
 @contextmanager
 def draft_of(path: Path) -> Iterator[Path]:
@@ -33,6 +35,19 @@ def draft_of(path: Path) -> Iterator[Path]:
             draft.replace(place)
         finally:
             draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def draft_asked_for(path: Path) -> Iterator[Path]:
+    """The same for a file that a user has named, whose folder is made if missing.
+
+    Raises:
+      UserError: it cannot be written.
+    """
+    with refusing(f"{path}: expected a file to write, got no folder {path.parent}"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with refusing(f"{path}: expected a file to write, got"), draft_of(path) as draft:
+        yield draft
 
 
 def _write_through(path: Path) -> None:

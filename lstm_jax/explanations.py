@@ -24,6 +24,21 @@ def level_of(effect: float, highest: float) -> int:
     return sum(abs(effect) >= share * highest for share in _LEVELS) if effect else 0
 
 
+def range_of(name: str, values: np.ndarray) -> tuple[float, float]:
+    """Between what the colours of a gate or state lie: from 0 to 1, or around 0.
+
+    Most hidden states end at 1; a projection or a ReLU may go beyond.
+
+    >>> range_of("f", np.array([0.2])), range_of("h", np.array([0.2, -3.0]))
+    ((0.0, 1.0), (-3.0, 3.0))
+    """
+    if name in "iforz":
+        return 0.0, 1.0
+    least = 1.0 if name in "ghn" else 0.0
+    top = float(np.abs(values).max(initial=least)) or 1.0
+    return -top, top
+
+
 class Occlusion(NamedTuple):
     """What each word of a text does.
 

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.extend.core import Jaxpr, Literal
 
-from lstm_jax.drafts import draft_of
-from lstm_jax.errors import UserError, refusing
+from lstm_jax.drafts import draft_asked_for
+from lstm_jax.errors import UserError
 from lstm_jax.quiet import quiet
 from lstm_jax.trained import Trained
 
@@ -53,10 +53,8 @@ def export_onnx(trained: Trained, path: Path) -> None:
         output_names=["logits"],
     )
     onnx.helper.set_model_props(model, _metadata(trained))
-    with refusing(f"{path}: expected a file to write, got"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with draft_of(path) as draft:
-            draft.write_bytes(model.SerializeToString())
+    with draft_asked_for(path) as draft:
+        draft.write_bytes(model.SerializeToString())
 
 
 def _logits(trained: Trained) -> Callable[..., Array]:

@@ -26,8 +26,8 @@ from lstm_jax.data.config import TRUNCATIONS
 from lstm_jax.data.datasets import Text
 from lstm_jax.data.ngrams import NGrams, check_ngrams, no_ngrams
 from lstm_jax.data.tokenizer import parse_tokenizer
-from lstm_jax.drafts import draft_of
-from lstm_jax.errors import UserError, refusing
+from lstm_jax.drafts import draft_asked_for
+from lstm_jax.errors import UserError
 from lstm_jax.loaded import About, Loaded, Programs
 from lstm_jax.platforms import check_platforms
 
@@ -84,11 +84,9 @@ def write_model(
     """
     files = _contents(loaded, programs)
     manifest = json.dumps(_describe(loaded, platforms, files), indent=2) + "\n"
-    with refusing(f"{path}: expected a file to write, got"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with draft_of(path) as draft, zipfile.ZipFile(draft, "w") as archive:
-            for name, data in {_MANIFEST: manifest.encode(), **files}.items():
-                archive.writestr(_entry(name), data)
+    with draft_asked_for(path) as draft, zipfile.ZipFile(draft, "w") as archive:
+        for name, data in {_MANIFEST: manifest.encode(), **files}.items():
+            archive.writestr(_entry(name), data)
 
 
 def read_model(path: Path) -> Loaded:

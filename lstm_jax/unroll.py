@@ -12,6 +12,7 @@ from lstm_jax.cells.base import (
     Cell,
     Params,
     carry_dtype,
+    is_count,
     product_dtype,
     project,
 )
@@ -249,5 +250,5 @@ def _check_loop(
             f"implementation: expected one of {IMPLEMENTATIONS}, got {implementation!r}"
         )
     for name, size in (("unroll", unroll), ("chunk_size", chunk_size)):
-        if size is not None and size < 1:
-            raise ValueError(f"{name}: expected an integer >= 1 or None, got {size}")
+        if size is not None and not is_count(size):
+            raise ValueError(f"{name}: expected an integer >= 1 or None, got {size!r}")

@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "quiet": set(),
     "shorten": set(),
     "cache": {"arrays", "errors", "paths"},
-    "drafts": set(),
+    "drafts": {"errors"},
     "output": set(),
     "host": set(),
     "cells": {"cells", "spread"},
@@ -147,6 +147,7 @@ def test_a_cell_imports_only_jax_and_numpy(module):
         "collections",
         "typing",
         "functools",
+        "operator",
         "math",
     }
 

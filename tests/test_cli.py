@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from trained import TEXTS, make_trained
 
 from lstm_jax import Ensemble, load
 from lstm_jax.cli import model as cli_model
+from lstm_jax.cli import predict
 from lstm_jax.cli.main import main
 from lstm_jax.cli.marks import printable
 from lstm_jax.export import export_model
@@ -176,6 +178,30 @@ STDIN = {
         "standard input, line 1: expected UTF-8, got the b",
     ),
 }
+
+
+def test_the_bar_is_closed_before_a_failure_is_told(monkeypatch):
+    closed = []
+
+    def judge(predictor, texts, *, bar):
+        try:
+            yield texts, np.zeros((len(texts), 1), np.float32)
+        finally:
+            closed.append(True)
+
+    def write(judged, names):
+        assert next(judged)["label"] == names[0] and not closed
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(predict, "judge", judge)
+    monkeypatch.setattr(predict, "_WRITERS", {"text": write})
+    monkeypatch.setattr(predict, "_read", lambda options: TEXTS)
+    predictor = SimpleNamespace(label_names=("bad", "good"))
+    monkeypatch.setattr(predict, "load_predictors", lambda options: predictor)
+    # What is caught keeps alive all that was under way.
+    with pytest.raises(KeyboardInterrupt) as caught:
+        predict.run(SimpleNamespace(format="text"))
+    assert closed and caught.tb
 
 
 @pytest.mark.parametrize("kind", STDIN)

@@ -213,10 +213,11 @@ def test_the_colours_of_a_state_end_at_one_or_where_it_goes_beyond(highest, top)
     short = found.explanations.short
     values = np.random.default_rng(0).uniform(-0.5, 0.5, size=(len(short.words), 5))
     values[1, 2] = highest
-    short = short._replace(gates={"i": np.abs(values).clip(0, 1), "h": values})
-    figure = draw_gates(short, found.summary, found.label_names)
-    i, h = [image for axes in figure.axes for image in axes.images]
+    gates = {"i": np.abs(values).clip(0, 1), "c": 0 * values, "h": values}
+    figure = draw_gates(short._replace(gates=gates), found.summary, found.label_names)
+    i, c, h = [image for axes in figure.axes for image in axes.images]
     assert i.get_clim() == (0, 1)
+    assert c.get_clim() == (-1, 1)
     assert h.get_clim() == (-top, top)
 
 

@@ -30,6 +30,7 @@ What ``step``, made of them, promises:
   the dtype that of the parameters.
 """
 
+import operator
 from collections.abc import Callable
 from functools import lru_cache, partial, wraps
 from typing import Any, NamedTuple, ParamSpec
@@ -222,8 +223,7 @@ def draw(
     initializer: Initializer, key: Array, shape: tuple[int, ...], dtype: DTypeLike
 ) -> Array:
     """Draw a matrix in float32 at least: the QR of ``orthogonal`` knows no bfloat16."""
-    wide = jnp.dtype(dtype) if jnp.finfo(dtype).bits > 32 else jnp.dtype("float32")
-    return initializer(key, shape, wide).astype(dtype)
+    return initializer(key, shape, widest(dtype, jnp.float32)).astype(dtype)
 
 
 def project(x: Array, w: Array, dtype: DTypeLike) -> Array:
@@ -372,11 +372,21 @@ def check_batch(v: Array, carry: Carry) -> None:
 
 
 def check_size(name: str, size: int) -> None:
-    """Refuse a width below 1, and what is no integer."""
-    # In an export it may be a symbol.
-    is_size = hasattr(size, "__index__") or is_symbolic_dim(size)
-    if not is_size or size < 1:
+    """Refuse a width that is no integer from 1 on."""
+    if not is_count(size):
         raise ValueError(f"{name}: expected an integer >= 1, got {size!r}")
+
+
+def is_count(size: Any) -> bool:
+    """Whether it is an integer from 1 on; in an export it may be a symbol.
+
+    >>> is_count(4), is_count(0), is_count(2.5), is_count(jnp.ones(()))
+    (True, False, False, False)
+    """
+    try:
+        return is_symbolic_dim(size) or operator.index(size) >= 1
+    except TypeError:
+        return False
 
 
 def check_rate(name: str, rate: float) -> None:

@@ -17,7 +17,7 @@ from lstm_jax.errors import refusing
 from lstm_jax.explain import explain_text
 from lstm_jax.explanations import Explanation
 from lstm_jax.inference import Predictor
-from lstm_jax.measures import predicted, probabilities
+from lstm_jax.measures import probabilities, verdicts
 from lstm_jax.paths import expand
 from lstm_jax.shorten import shorten
 
@@ -58,8 +58,7 @@ def _write_page(found: Explanation, predictor: Predictor, path: Path) -> None:
 
 
 def _describe(found: Explanation, names: tuple[str, ...], coloured: bool) -> str:
-    chances = probabilities(found.logits[None])[0]
-    said = int(predicted(found.logits[None])[0])
+    said = verdicts(found.logits[None], names)[0]
     one, other = names[found.one], names[found.other]
     gradients = found.gradients
     legend = (
@@ -67,7 +66,7 @@ def _describe(found: Explanation, names: tuple[str, ...], coloured: bool) -> str
         mark(f"for {other}", -3.0, 3.0, coloured),
     )
     parts = [
-        f"{names[said]}, {chances[said]:.1%}",
+        f"{said['label']}, {said['probability']:.1%}",
         _paragraph(found, coloured),
         f"Marked by what the verdict loses without a word: {legend[0]}, {legend[1]}.",
         _table(found, one),

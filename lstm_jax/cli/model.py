@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -49,7 +49,7 @@ def _load(options: argparse.Namespace) -> list[Predictor]:
 
 def judge(
     predictor: Predictor | Ensemble, texts: list[str], *, bar: bool
-) -> Iterator[tuple[list[str], np.ndarray]]:
+) -> Generator[tuple[list[str], np.ndarray], None, None]:
     """Give texts and their logits, in order, part by part.
 
     With ``bar`` a bar on stderr, where that is a terminal.

@@ -5,6 +5,7 @@ import csv
 import json
 import sys
 from collections.abc import Iterable
+from contextlib import closing
 from typing import Any
 
 from lstm_jax.cli.marks import printable
@@ -28,13 +29,15 @@ def run(options: argparse.Namespace) -> None:
     predictor = load_predictors(options)
     names = predictor.label_names
     # On a terminal the lines themselves tell how far it is; a bar would be among them.
-    parts = judge(predictor, texts, bar=not sys.stdout.isatty())
-    judged = (
-        {"text": text, **verdict}
-        for part, logits in parts
-        for text, verdict in zip(part, verdicts(logits, names), strict=True)
-    )
-    _WRITERS[options.format](judged, names)
+    bar = not sys.stdout.isatty()
+    # Closed before an error is told, which would stand in the bar.
+    with closing(judge(predictor, texts, bar=bar)) as parts:
+        judged = (
+            {"text": text, **verdict}
+            for part, logits in parts
+            for text, verdict in zip(part, verdicts(logits, names), strict=True)
+        )
+        _WRITERS[options.format](judged, names)
 
 
 def _read(options: argparse.Namespace) -> list[str]:

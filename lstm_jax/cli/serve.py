@@ -8,7 +8,7 @@ import sys
 from types import FrameType
 
 from lstm_jax.cli.model import load_predictor
-from lstm_jax.errors import UserError
+from lstm_jax.errors import UserError, reason
 
 # Seconds for the requests that are being answered when it is stopped.
 _PATIENCE = 30
@@ -57,7 +57,7 @@ def _listen(host: str, port: int) -> socket.socket:
         hint = "; name another --port" if taken else ""
         raise UserError(
             f"--host {host} --port {port}: expected a free address, got: "
-            f"{error.strerror or error}{hint}"
+            f"{reason(error)}{hint}"
         ) from error
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lstm_jax.explanations import Reading
+from lstm_jax.explanations import Reading, range_of
 from lstm_jax.measures import probabilities
 from lstm_jax.plots.style import (
     BLACK,
@@ -33,7 +33,6 @@ _NAMES = {
     "c": "cell state",
     "h": "hidden state",
 }
-_GATES = set("iforz")
 # More words than these could not be read below the picture.
 _MOST_WORDS = 48
 _MOST_CLASSES = 6
@@ -115,17 +114,14 @@ def _draw_running(axes: Axes, logits: np.ndarray, label_names: list[str]) -> Non
 
 def _draw_map(axes: Axes, values: np.ndarray, name: str) -> None:
     """One gate or state ``[H, T]``: gates from 0 to 1, states around 0."""
-    is_gate = name in _GATES
-    # Where most cells end at 1, a projection or a ReLU may go beyond.
-    least = 1.0 if is_gate or name in "hn" else 1e-6
-    top = float(np.abs(values).max(initial=least))
+    low, high = range_of(name, values)
     image = axes.imshow(
         values,
         aspect="auto",
         interpolation="nearest",
-        cmap="cividis" if is_gate else "PuOr_r",
-        vmin=0.0 if is_gate else -top,
-        vmax=top,
+        cmap="PuOr_r" if low else "cividis",
+        vmin=low,
+        vmax=high,
     )
     axes.set_ylabel(f"{_NAMES[name]} {name}\n(unit)", fontsize=12)
     axes.set_yticks([0, len(values) - 1], ["1", str(len(values))])

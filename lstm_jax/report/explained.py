@@ -6,7 +6,7 @@ import numpy as np
 
 from lstm_jax.explanations import Explanation
 from lstm_jax.loaded import About
-from lstm_jax.measures import predicted, probabilities
+from lstm_jax.measures import verdicts
 from lstm_jax.plots.gates import draw_gates
 from lstm_jax.plots.style import names_of, to_png
 from lstm_jax.report.mistakes import mark_words
@@ -16,10 +16,10 @@ from lstm_jax.report.page import figure, in_columns, notice, page, section, tabl
 def explanation_page(explanation: Explanation, about: About) -> str:
     """The whole page: one file that fetches nothing."""
     names = about.label_names
-    chances = probabilities(explanation.logits[None])[0]
-    said = names[int(predicted(explanation.logits[None])[0])]
+    verdict = verdicts(explanation.logits[None], names)[0]
+    said, chances = verdict["label"], verdict["probabilities"]
     body = [
-        f"<h1>{escape(said)}, {chances.max():.1%}</h1>\n",
+        f"<h1>{escape(said)}, {verdict['probability']:.1%}</h1>\n",
         notice(f"the model knows {escape(about.notice)}") if about.notice else "",
         _legend(names[explanation.one], names[explanation.other]),
         section("Each word taken out", _taken_out(explanation)),
@@ -27,7 +27,7 @@ def explanation_page(explanation: Explanation, about: About) -> str:
     ]
     if len(explanation.positions):
         body.append(section("While it is read", _gates(explanation, about)))
-    rows = {name: f"{p:.2%}" for name, p in zip(names, chances, strict=True)}
+    rows = {name: f"{p:.2%}" for name, p in chances.items()}
     model = {"config": about.name, "trained on": about.dataset}
     tables = in_columns(table("Probability", rows), table("Model", model))
     body.append(section("Numbers", tables))

@@ -19,6 +19,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from lstm_jax.explain import explain_text
+from lstm_jax.explanations import range_of
 from lstm_jax.inference import Predictor
 from lstm_jax.measures import verdicts
 from lstm_jax.serve.batcher import Batcher, BusyError
@@ -32,7 +33,6 @@ _FILES = {"/": "index.html", "/page.css": "page.css", "/page.js": "page.js"}
 # Explanations that may wait: most take about a second.
 _MOST_EXPLAINING = 16
 _PAUSE = 0.2  # seconds between looks whether those who wait are still there
-_GATES = "iforz"  # from 0 to 1
 
 
 def make_app(
@@ -168,10 +168,7 @@ class _Service:
 
 def _picture(name: str, values: np.ndarray) -> dict[str, Any]:
     """``values [T, H]`` in 256 steps from ``low`` to ``high``, a byte each."""
-    # A state ends at 1, or where a projection or a ReLU takes it beyond.
-    least = 1.0 if name in "ghn" else 1e-6
-    top = float(np.abs(values).max(initial=least))
-    low, high = (0.0, 1.0) if name in _GATES else (-top, top)
+    low, high = range_of(name, values)
     steps = np.clip((values - low) / (high - low) * 255, 0, 255).round()
     data = base64.b64encode(steps.astype(np.uint8).tobytes()).decode("ascii")
     return {"low": low, "high": high, "units": values.shape[1], "values": data}

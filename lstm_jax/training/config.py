@@ -144,8 +144,8 @@ class Config:
                 f"({parts}), got {self.train.batch_size}"
             )
         if self.task == "language_model":
-            self._expect_defaults(_OF_NO_LANGUAGE_MODEL)
             self._expect("model.bidirectional", False)
+            self._expect_defaults(_OF_NO_LANGUAGE_MODEL)
             self._expect_all_to_be_drawn()
         else:
             self._expect_defaults(_OF_A_LANGUAGE_MODEL)

@@ -18,14 +18,15 @@ class Sums(NamedTuple):
 
 
 def cross_entropy(logits: Array, labels: ArrayLike) -> Array:
-    """The loss of each review, from its logits.
+    """The loss of each review, or word, from its logits.
 
     Args:
-      logits: ``[B, K]``; with K = 1 the log-odds of class 1.
-      labels: int32 ``[B]``.
+      logits: ``[B, K]``, with K > 1 also ``[..., K]``; with K = 1 the log-odds of
+        class 1.
+      labels: int32 ``[B]``, or ``[...]``.
 
     Returns:
-      float32 ``[B]``, in nats.
+      float32 of the shape of the labels, in nats.
 
     Example:
       >>> one = cross_entropy(jnp.array([[2.0]]), jnp.array([1]))
@@ -61,7 +62,7 @@ def soft_cross_entropy(logits: Array, targets: Array) -> Array:
 
 
 def predict_labels(logits: Array) -> Array:
-    """The likeliest class of each review, int32 ``[B]``."""
+    """The likeliest class of each, int32 of the shape of the labels."""
     if logits.shape[-1] == 1:
         return (logits[:, 0] > 0).astype(jnp.int32)
     return logits.argmax(axis=-1).astype(jnp.int32)

@@ -261,7 +261,7 @@ def test_parameters_and_carry_in_bfloat16_and_float32():
     assert (carry[0].c.dtype, ys.dtype) == (jnp.float32, jnp.bfloat16)
 
 
-@pytest.mark.parametrize("param_dtype", [jnp.bfloat16, jnp.float32])
+@pytest.mark.parametrize("param_dtype", [jnp.bfloat16, jnp.float16])
 def test_carries_are_float32_where_promotion_is_strict(param_dtype):
     cell = ours.LSTMCell(HIDDEN, param_dtype=param_dtype)
     layer = ours.LSTM(HIDDEN, param_dtype=param_dtype)

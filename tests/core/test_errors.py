@@ -5,6 +5,7 @@ import re
 import jax
 import jax.export
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from cases import make_cell, make_problem, over_cells
 
@@ -36,7 +37,7 @@ def refuses(message):
 
 
 @over_cells
-@pytest.mark.parametrize("size", [0, -1, 2.5, "4"])
+@pytest.mark.parametrize("size", [0, -1, 2.5, "4", np.float32(3.0)])
 def test_sizes(cell, size):
     with refuses(f"hidden_size: expected an integer >= 1, got {size!r}"):
         CELLS[cell](size)
@@ -50,6 +51,10 @@ MISTAKES = {
         f"implementation: expected one of {IMPLEMENTATIONS}, got 'fast'",
     ),
     "unroll": ({"unroll": 0}, "unroll: expected an integer >= 1 or None, got 0"),
+    "half a chunk": (
+        {"chunk_size": 2.5},
+        "chunk_size: expected an integer >= 1 or None, got 2.5",
+    ),
     "xs without time": (
         {"xs": jnp.zeros(3), "lengths": None},
         "xs: expected shape [T, B, D], or integers [T, B], got (3,)",
