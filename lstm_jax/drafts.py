@@ -27,8 +27,8 @@ def draft_of(path: Path) -> Iterator[Path]:
             yield path  # a pipe or a device, which nothing can stand in for
             return
         place = Path(os.path.realpath(path))  # a link goes on to be one
-        # The ending stays: NumPy would add its own.
-        draft = place.with_suffix(f".tmp{path.suffix}")
+        # Hidden, as no file of a user's is; the ending stays: NumPy would add its own.
+        draft = place.with_name(f".{place.stem}.tmp{path.suffix}")
         try:
             yield draft
             _write_through(draft)

@@ -109,7 +109,19 @@ def test_a_folder_is_no_place_for_a_file(kind, tmp_path):
     with pytest.raises(IsADirectoryError) as error:
         write_json(path, {"a": 1})
     assert error.value.filename == str(path)
-    assert not list(tmp_path.parent.glob(f"{tmp_path.name}.tmp*"))
+    assert not list(tmp_path.parent.glob(f".{tmp_path.name}.tmp*"))
+
+
+@pytest.mark.parametrize("name", ["why.html", "why"])
+def test_a_file_of_the_user_beside_it_stays(name, tmp_path):
+    """Also one whose name looks like that of a draft."""
+    path = tmp_path / name
+    others = [path.with_suffix(f".tmp{path.suffix}"), tmp_path / f"{name}.tmp"]
+    for other in others:
+        other.write_text("the user's own")
+    write_json(path, {"a": 1})
+    assert {p.read_text() for p in others} == {"the user's own"}
+    assert {*tmp_path.iterdir()} == {path, *others}
 
 
 def test_a_pipe_is_written_to_and_stays_one(tmp_path):
