@@ -12,7 +12,6 @@ review by review.  Writes ``results/ablation.json`` and README's tables.
 import argparse
 import json
 import re
-import statistics
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +21,7 @@ import numpy as np
 import pages
 import rows
 import subsets
+from results_table import spread
 
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "results" / "ablation.json"
@@ -158,25 +158,15 @@ def tables() -> dict[str, str]:
 
 def make_table(config: str, found: list[dict[str, Any]]) -> str:
     """A row for what was left out, in the order of ``VARIANTS``."""
-    lines = [
-        "| left out | test accuracy | validation | points on test (McNemar's p) |",
-        "|---|---|---|---|",
-    ]
+    rows = []
     for left_out in VARIANTS[config]:
         runs = [r for r in found if (r["config"], r["left_out"]) == (config, left_out)]
         if runs:
-            cells = [accuracies(runs, split) for split in ("test", "val")]
-            cells.append("" if left_out == _WHOLE else ", ".join(map(gain, runs)))
-            lines.append(f"| {left_out} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def accuracies(runs: list[dict[str, Any]], split: str) -> str:
-    """Mean and standard deviation; each, of fewer than three."""
-    found = [100 * run[split]["accuracy"] for run in runs]
-    if len(found) < 3:
-        return ", ".join(f"{one:.2f}" for one in found) + "%"
-    return f"{statistics.mean(found):.2f} ± {statistics.stdev(found):.2f}%"
+            cells = [spread(runs, split) for split in ("test", "val")]
+            gains = "" if left_out == _WHOLE else ", ".join(map(gain, runs))
+            rows.append([left_out, *cells, gains])
+    heads = "left out", "test accuracy", "validation", "points on test (McNemar's p)"
+    return pages.table(heads, rows)
 
 
 def gain(run: dict[str, Any]) -> str:

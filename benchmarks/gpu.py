@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rows import keep, read
 from speed.case import Case, draw
 
 from lstm_jax.kernels.pallas import LARGEST_SIZE
@@ -137,8 +138,7 @@ def prepare(library: str, case: Case, arrays: Any) -> dict[str, Any]:
 
 def known_logits(path: Path, case: Case) -> list[float]:
     """The first logits that another process has found, none where there was none."""
-    done = json.loads(path.read_text()) if path.exists() else {}
-    rows = done.get(case.name, {"rows": []})["rows"]
+    rows = read(path).get(case.name, {"rows": []})["rows"]
     return next((row["first_logits"] for row in rows if "first_logits" in row), [])
 
 
@@ -174,13 +174,10 @@ def time_program(program: Any) -> float:
 
 def save(path: Path, case: Case, rows: list[dict[str, Any]]) -> None:
     """Add rows to a case of the file of results, in place of older ones."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    done = json.loads(path.read_text()) if path.exists() else {}
-    old = done.get(case.name, {"rows": []})["rows"]
+    old = read(path).get(case.name, {"rows": []})["rows"]
     new = {row["library"] for row in rows}
     kept = [row for row in old if row["library"] not in new]
-    done[case.name] = {"rows": kept + rows}
-    path.write_text(json.dumps(done, indent=1) + "\n")
+    keep(path, case.name, {"rows": kept + rows})
 
 
 def _machine() -> dict[str, str]:

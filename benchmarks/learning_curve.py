@@ -110,17 +110,14 @@ def tables() -> dict[str, str]:
 
 def make_table(points: list[dict[str, Any]]) -> str:
     """A row for each number of labels; means where there are seeds."""
-    lines = [
-        f"| labelled reviews | {' | '.join(label for *_, label in STYLES.values())} |",
-        "|---" * (len(STYLES) + 1) + "|",
-    ]
+    rows = []
     for count in sorted({row["num_labelled"] for row in points}):
         found = [
             [row for row in points if row["config"] == config] for config in STYLES
         ]
-        cells = [_cell(some, count) for some in found]
-        lines.append(f"| {count:,} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        rows.append([f"{count:,}", *(_cell(some, count) for some in found)])
+    heads = ["labelled reviews", *(label for *_, label in STYLES.values())]
+    return pages.table(heads, rows)
 
 
 def _cell(points: list[dict[str, Any]], count: int) -> str:

@@ -1,6 +1,6 @@
 """Put tables where README and the pages it links to mark their places."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from lstm_jax.drafts import draft_of
@@ -31,6 +31,19 @@ def filled(tables: Mapping[str, str]) -> dict[Path, str]:
             raise SystemExit(f"{named}: expected one {begin.strip()} in all of them")
         texts[places[0]] = insert(texts[places[0]], name, table)
     return texts
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """In Markdown.
+
+    >>> print(table(["ms", "ours"], [["H64", "1.5"]]), end="")
+    | ms | ours |
+    |---|---|
+    | H64 | 1.5 |
+    """
+    lines = [f"| {' | '.join(cells)} |" for cells in (heads, *rows)]
+    lines.insert(1, "|---" * len(heads) + "|")
+    return "\n".join(lines) + "\n"
 
 
 def insert(text: str, name: str, table: str) -> str:

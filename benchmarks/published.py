@@ -24,6 +24,7 @@ from absl import flags
 from ml_collections import config_flags
 from published_flags import read_config, report_mistakes
 from published_record import Record, open_record
+from rows import name_cpu
 
 from lstm_jax.data.batches import Encoded
 from lstm_jax.data.datasets import Datasets, load_datasets
@@ -200,7 +201,7 @@ def describe(peer: Peer, config: Config) -> dict[str, Any]:
         "seed": config.seed,
         "num_parameters": peer.num_parameters,
         **peer.facts,
-        "device": f"{_cpu()}, {peer.threads} threads",
+        "device": f"{name_cpu()}, {peer.threads} threads",
         "versions": {"python": platform.python_version(), **versions},
     }
 
@@ -213,13 +214,6 @@ def seconds_of(record: Record) -> dict[str, float | None]:
         "epoch": round(statistics.median(train), 2),
         "to_best": round(sum(train[: record.best_epoch]), 2),
     }
-
-
-def _cpu() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.partition(": ")[2] for line in lines if "model name" in line]
-    return names[0].strip() if names else platform.processor() or platform.machine()
 
 
 if __name__ == "__main__":

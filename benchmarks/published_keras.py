@@ -19,6 +19,7 @@ from published_record import Record
 
 from lstm_jax.data.batches import Encoded
 from lstm_jax.data.datasets import Datasets
+from lstm_jax.host import count_cores
 from lstm_jax.training.config import Config
 
 _BACKENDS = {"jax": "JAX", "tensorflow": "TensorFlow", "torch": "PyTorch"}
@@ -39,7 +40,7 @@ class KerasPeer:
         backend = keras.backend.backend()
         self.name = f"Keras {keras.__version__} on {_BACKENDS.get(backend, backend)}"
         self.packages = ("keras", backend)
-        self.threads = len(os.sched_getaffinity(0))
+        self.threads = count_cores()
         self.facts: dict[str, Any] = {}
         self._started = time.perf_counter()
         self._config, self._data = config, data

@@ -16,10 +16,11 @@ import pages
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "results" / "published"
-HEADER = (
-    "| config | its write-up reports | peer, run here | test accuracy: peer | ours "
-    "| seconds an epoch: peer | ours | seconds to the best epoch: peer | ours |\n"
-    "|---|---|---|---|---|---|---|---|---|\n"
+HEADS = (
+    *("config", "its write-up reports", "peer, run here"),
+    *("test accuracy: peer", "ours"),
+    *("seconds an epoch: peer", "ours"),
+    *("seconds to the best epoch: peer", "ours"),
 )
 UNKNOWN = "not run"
 
@@ -35,13 +36,13 @@ def make_table() -> str:
     rows = [
         _row(name, facts, timing.get(name, {})) for name, facts in write_ups.items()
     ]
-    return HEADER + "".join(rows)
+    return pages.table(HEADS, rows)
 
 
-def _row(name: str, facts: dict[str, str], timing: dict[str, Any]) -> str:
+def _row(name: str, facts: dict[str, str], timing: dict[str, Any]) -> list[str]:
     peers, ours = _runs("peers", name), _runs("ours", name)
     times = timing.get("peer", {}), timing.get("ours", {})
-    cells = [
+    return [
         f"`configs/{name}.py`",
         facts["reports"],
         peers[0]["peer"] if peers else UNKNOWN,
@@ -49,7 +50,6 @@ def _row(name: str, facts: dict[str, str], timing: dict[str, Any]) -> str:
         *(_seconds(time.get("seconds_an_epoch")) for time in times),
         *(_to_best(*pair) for pair in zip((peers, ours), times, strict=True)),
     ]
-    return f"| {' | '.join(cells)} |\n"
 
 
 def _accuracy(runs: list[dict[str, Any]]) -> str:

@@ -15,6 +15,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from rows import keep
+
 ROOT = Path(__file__).resolve().parent.parent
 OUTPUT = ROOT / "results" / "published" / "timing.json"
 WRITE_UPS = ROOT / "results" / "published" / "write_ups.json"
@@ -30,9 +32,7 @@ def main() -> None:
     names = arguments.only or list(json.loads(WRITE_UPS.read_text()))
     for name in names:
         result = time_config(name, arguments, settings)
-        done = json.loads(OUTPUT.read_text()) if OUTPUT.exists() else {}
-        done[name] = result
-        OUTPUT.write_text(json.dumps(done, indent=2) + "\n")
+        keep(OUTPUT, name, result)
         print(json.dumps({name: result}, indent=2), flush=True)
 
 

@@ -40,10 +40,7 @@ _CHOICES = [
         "11 minutes (H100)",
     ),
 ]
-HEADER = (
-    "| model | test accuracy | validation | runs | minutes a run | parameters |\n"
-    "|---|---|---|---|---|---|\n"
-)
+HEADS = ("model", "test accuracy", "validation", "runs", "minutes a run", "parameters")
 
 
 def tables() -> dict[str, str]:
@@ -54,20 +51,24 @@ def tables() -> dict[str, str]:
 def make_choices() -> str:
     """What to run, by what one has."""
     scores = {(name,): runs for name, runs in _runs().items()} | _averaged()
-    lines = ["| you have | configs | test accuracy | time |", "|---|---|---|---|"]
-    for title, configs, scored, time in _CHOICES:
-        names = ", ".join(f"`{name}`" for name in configs)
-        score = _spread(scores[scored], "test")
-        lines.append(f"| {title} | {names} | {score} | {time} |")
-    return "\n".join(lines) + "\n"
+    rows = [
+        [
+            title,
+            ", ".join(f"`{name}`" for name in configs),
+            spread(scores[scored], "test"),
+            time,
+        ]
+        for title, configs, scored, time in _CHOICES
+    ]
+    return pages.table(["you have", "configs", "test accuracy", "time"], rows)
 
 
 def make_table() -> str:
     """The table, networks first."""
     rows = [_network_row(name, runs) for name, runs in sorted(_runs().items())]
     rows += [_averaged_row(names, runs) for names, runs in _averaged().items()]
-    rows += [_baseline_row(name, b) for name, b in _baselines().items()]
-    return HEADER + "".join(rows)
+    rows += [_baseline_row(name, b) for name, b in _read("baselines.json").items()]
+    return pages.table(HEADS, rows)
 
 
 def _runs() -> dict[str, list[dict[str, Any]]]:
@@ -88,29 +89,24 @@ def _averaged() -> dict[tuple[str, ...], list[dict[str, Any]]]:
     return runs
 
 
-def _baselines() -> dict[str, dict[str, Any]]:
-    return _read("baselines.json")
-
-
 def _read(name: str) -> dict[str, Any]:
     return json.loads((ROOT / "results" / name).read_text())
 
 
-def _network_row(name: str, runs: list[dict[str, Any]]) -> str:
+def _network_row(name: str, runs: list[dict[str, Any]]) -> list[str]:
     title = f"`configs/{name}.py`"
     if runs[0].get("pretrained"):
         first, _ = _begun_as(runs[0])
         title = f"`configs/{first}.py`, then {title}"
     minutes = statistics.mean(map(_seconds, runs)) / 60
-    cells = [
+    return [
         title,
-        f"**{_spread(runs, 'test')}**",
-        _spread(runs, "val"),
+        f"**{spread(runs, 'test')}**",
+        spread(runs, "val"),
         _seeds(runs),
         f"{minutes:.1f}",
         f"{runs[0]['num_parameters']:,}",
     ]
-    return f"| {' | '.join(cells)} |\n"
 
 
 def _seconds(run: dict[str, Any]) -> float:
@@ -131,27 +127,28 @@ def _begun_as(run: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     raise LookupError(f"no language model in results/ for {run['pretrained']}")
 
 
-def _averaged_row(names: tuple[str, ...], runs: list[dict[str, Any]]) -> str:
+def _averaged_row(names: tuple[str, ...], runs: list[dict[str, Any]]) -> list[str]:
     *first, last = (f"`{name}`" for name in names)
-    title = f"{', '.join(first)} and {last}"
-    scores = f"**{_spread(runs, 'test')}** | {_spread(runs, 'val')}"
-    return f"| mean of {title} | {scores} | {_seeds(runs)} | | |\n"
+    title = f"mean of {', '.join(first)} and {last}"
+    return [
+        *(title, f"**{spread(runs, 'test')}**", spread(runs, "val"), _seeds(runs)),
+        *("", ""),
+    ]
 
 
-def _baseline_row(name: str, scores: dict[str, Any]) -> str:
-    return (
-        f"| {name} | {scores['test']:.2%} | {scores['val']:.2%} | no randomness | "
-        f"{scores['seconds'] / 60:.1f} | |\n"
-    )
+def _baseline_row(name: str, scores: dict[str, Any]) -> list[str]:
+    found = [f"{scores[split]:.2%}" for split in ("test", "val")]
+    return [name, *found, "no randomness", f"{scores['seconds'] / 60:.1f}", ""]
 
 
 def _seeds(runs: list[dict[str, Any]]) -> str:
     return f"{len(runs)} seeds" if len(runs) > 1 else "single run"
 
 
-def _spread(runs: list[dict[str, Any]], split: str) -> str:
+def spread(runs: list[dict[str, Any]], split: str) -> str:
+    """Mean and standard deviation of the accuracy; each, of fewer than three."""
     values = [100 * run[split]["accuracy"] for run in runs]
-    if len(values) < 3:  # too few for a deviation
+    if len(values) < 3:
         return ", ".join(f"{value:.2f}" for value in values) + "%"
     return f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}%"
 

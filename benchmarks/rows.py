@@ -4,6 +4,7 @@ For benchmarks of many runs: the same command goes on after it was stopped.
 """
 
 import json
+import platform
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,14 @@ def train_once(command: list[str], folder: Path) -> dict[str, Any]:
     if code := subprocess.run(command, cwd=ROOT).returncode:
         raise SystemExit(code)
     return json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+
+
+def name_cpu() -> str:
+    """The processor, as the system names it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.partition(": ")[2] for line in lines if "model name" in line]
+    return names[0].strip() if names else platform.processor() or platform.machine()
 
 
 def keep(path: Path, name: str, row: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ README has the short ones, ``docs/speed.md`` all.
 import json
 import statistics
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -33,11 +34,11 @@ def make_short(cases: dict[str, Any]) -> str:
     heads = [
         f"{what}: {who}" for what, _ in both for who in ("ours", "torch", "others")
     ]
-    lines = [f"| ms | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
-    for name, case in cases.items():
-        cells = [cell for _, key in both for cell in _best_of(case["rows"], key)]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    rows = [
+        [name, *(cell for _, key in both for cell in _best_of(case["rows"], key))]
+        for name, case in cases.items()
+    ]
+    return pages.table(["ms", *heads], rows)
 
 
 def _best_of(rows: list[dict[str, Any]], key: str) -> list[str]:
@@ -68,17 +69,13 @@ def make_step(cases: dict[str, Any]) -> str:
 
 def make_shares(cases: dict[str, Any]) -> str:
     """How near the tuned ones come in training to a large product of XLA."""
-    lines = [
-        f"| training, of the rate of XLA's largest product | {' | '.join(cases)} |",
-        "|---" * (len(cases) + 1) + "|",
-    ]
-    rows = max((case["rows"] for case in cases.values()), key=len)
-    for library in dict.fromkeys(x["library"] for x in rows if x["start"] == "tuned"):
-        cells = [_share(case, library) for case in cases.values()]
-        lines.append(f"| {library} | {' | '.join(cells)} |")
+    entries = max((case["rows"] for case in cases.values()), key=len)
+    tuned = dict.fromkeys(x["library"] for x in entries if x["start"] == "tuned")
+    rows = [[x, *(_share(case, x) for case in cases.values())] for x in tuned]
     largest = [f"{_largest(case):.0f}" for case in cases.values()]
-    lines.append(f"| the product, 10⁹ operations a second | {' | '.join(largest)} |")
-    return "\n".join(lines) + "\n"
+    rows.append(["the product, 10⁹ operations a second", *largest])
+    heads = ["training, of the rate of XLA's largest product", *cases]
+    return pages.table(heads, rows)
 
 
 def _share(case: dict[str, Any], library: str) -> str:
@@ -95,68 +92,47 @@ def _largest(case: dict[str, Any]) -> float:
 
 def make_scaling(measured: dict[str, Any]) -> str:
     """What grows, in columns; time and memory of a gradient, in rows."""
-    tables: dict[str, list[str]] = {}
+    found: dict[tuple[str, ...], list[list[str]]] = {}
     for name, points in measured.items():
         field, comma, rest = name.partition(",")
-        sizes = " | ".join(f"{point[field]:,}" for point in points)
-        head = f"| {field} | {sizes} |\n" + "|---" * (len(points) + 1) + "|"
-        tables.setdefault(head, []).extend(
-            f"| {unit}{comma}{rest} | {' | '.join(_sized(p[key]) for p in points)} |"
+        heads = field, *(f"{point[field]:,}" for point in points)
+        found.setdefault(heads, []).extend(
+            [f"{unit}{comma}{rest}", *(_sized(point[key]) for point in points)]
             for unit, key in (("ms", "milliseconds"), ("MB", "temporary_megabytes"))
         )
-    return "\n\n".join("\n".join([head, *rows]) for head, rows in tables.items()) + "\n"
+    return "\n".join(pages.table(heads, rows) for heads, rows in found.items())
 
 
 def _sized(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
-def make_flags(cases: dict[str, Any]) -> str:
-    """A training step of ours with each of a few flags of XLA."""
-    return _table("training step, ms", "train_ms", cases)
-
-
-def make_gpu_training(cases: dict[str, Any]) -> str:
-    """A row a case, a column a library."""
-    return _by_case("training step, ms", "train_ms", cases)
-
-
-def make_gpu_forward(cases: dict[str, Any]) -> str:
-    """The same of a forward pass."""
-    return _by_case("forward pass, ms", "infer_ms", cases)
-
-
 def _by_case(title: str, key: str, cases: dict[str, Any]) -> str:
     rows = max((case["rows"] for case in cases.values()), key=len)
     libraries = [row["library"] for row in rows]
-    lines = [
-        f"| {title} | {' | '.join(libraries)} |",
-        "|---" * (len(libraries) + 1) + "|",
-    ]
+    shown = []
     for name, case in cases.items():
         ms = {row["library"]: row[key] for row in case["rows"] if key in row}
-        shown = {x: f"{t:.2f}" if t < 10 else f"{t:.1f}" for x, t in ms.items()}
-        shown = {
-            x: f"**{s}**" if ms[x] == min(ms.values()) else s for x, s in shown.items()
-        }
-        lines.append(f"| {name} | {' | '.join(shown.get(x, '') for x in libraries)} |")
-    return "\n".join(lines) + "\n"
+        cells = {x: f"{t:.2f}" if t < 10 else f"{t:.1f}" for x, t in ms.items()}
+        cells |= {x: f"**{cells[x]}**" for x in ms if ms[x] == min(ms.values())}
+        shown.append([name, *(cells.get(x, "") for x in libraries)])
+    return pages.table([title, *libraries], shown)
 
 
 def make_job(entrants: dict[str, Any]) -> str:
     """Seconds from a command to an accuracy, of each start; a row an entrant."""
     targets = list(next(iter(entrants.values()))["seconds_to"])
     columns = [*targets, "of an epoch", "best of its epochs"]
-    lines = [
-        f"| seconds to | {' | '.join(columns)} |",
-        "|---" * (len(columns) + 1) + "|",
+    rows = [
+        [
+            name,
+            *(_reached(result["seconds_to"][target]) for target in targets),
+            _epoch(result["turns"]),
+            f"{100 * result['best_accuracy']:.1f} %",
+        ]
+        for name, result in entrants.items()
     ]
-    for name, result in entrants.items():
-        cells = [_reached(result["seconds_to"][target]) for target in targets]
-        best = f"{100 * result['best_accuracy']:.1f} %"
-        epoch = _epoch(result["turns"])
-        lines.append(f"| {' | '.join([name, *cells, epoch, best])} |")
-    return "\n".join(lines) + "\n"
+    return pages.table(["seconds to", *columns], rows)
 
 
 def _epoch(turns: list[list[dict[str, float]]]) -> str:
@@ -176,14 +152,14 @@ def _table(title: str, key: str, cases: dict[str, Any]) -> str:
         (row["library"], row["start"])
         for row in max((case["rows"] for case in cases.values()), key=len)
     ]
-    lines = [
-        f"| {title} | {' | '.join(cases)} |",
-        "|---" * (len(cases) + 1) + "|",
+    rows = [
+        [
+            f"{library}, {start}",
+            *(_cell(case["rows"], library, start, key) for case in cases.values()),
+        ]
+        for library, start in dict.fromkeys(entrants)
     ]
-    for library, start in dict.fromkeys(entrants):
-        cells = [_cell(case["rows"], library, start, key) for case in cases.values()]
-        lines.append(f"| {library}, {start} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    return pages.table([title, *cases], rows)
 
 
 def _cell(rows: list[dict[str, Any]], library: str, start: str, key: str) -> str:
@@ -202,9 +178,9 @@ MAKE: dict[str, tuple[str, Callable[[Any], str]]] = {
     "step": ("step.json", make_step),
     "job": ("job.json", make_job),
     "scaling": ("scaling.json", make_scaling),
-    "flags": ("flags.json", make_flags),
-    "gpu-training": ("gpu.json", make_gpu_training),
-    "gpu-forward": ("gpu.json", make_gpu_forward),
+    "flags": ("flags.json", partial(_table, "training step, ms", "train_ms")),
+    "gpu-training": ("gpu.json", partial(_by_case, "training step, ms", "train_ms")),
+    "gpu-forward": ("gpu.json", partial(_by_case, "forward pass, ms", "infer_ms")),
 }
 
 if __name__ == "__main__":

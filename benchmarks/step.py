@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from rows import keep, name_cpu
 from speed.case import CASES, Case
 
 from lstm_jax.host import count_cores, host_settings
@@ -148,11 +149,7 @@ def pick(case: Case, libraries: Sequence[str], start: str) -> list[Entrant]:
 
 def save(name: str, case: Case, rows: list[dict[str, Any]]) -> None:
     """Add a case to a file of results."""
-    path = OUTPUT / f"{name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    done = json.loads(path.read_text()) if path.exists() else {}
-    done[case.name] = {"machine": _machine(), "rows": rows}
-    path.write_text(json.dumps(done, indent=1) + "\n")
+    keep(OUTPUT / f"{name}.json", case.name, {"machine": _machine(), "rows": rows})
 
 
 def is_plain(case: Case) -> bool:
@@ -207,15 +204,10 @@ def _row(worker: Worker, case: Case) -> dict[str, Any]:
 def _machine() -> dict[str, Any]:
     return {
         "cores": count_cores(),
-        "cpu": _cpu(),
+        "cpu": name_cpu(),
         "python": platform.python_version(),
         "largest_product_gigaflops_per_second": _largest_product(),
     }
-
-
-def _cpu() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    return next((x.split(": ")[1] for x in lines if x.startswith("model name")), "")
 
 
 def _largest_product() -> float:

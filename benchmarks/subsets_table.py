@@ -26,15 +26,12 @@ def make_table(records: dict[str, Any]) -> str:
     """A row a config, a column a part."""
     parts = next(iter(records.values()))["test"]
     counted = [f"{part} ({found['count']:,})" for part, found in parts.items()]
-    lines = [
-        f"| test reviews | {' | '.join(counted)} | {_AGAINST} |",
-        "|---" * (len(parts) + 2) + "|",
-    ]
+    rows = []
     for title, runs in by_config(records).items():
         seeds = "one seed" if len(runs) == 1 else f"{len(runs)} seeds"
         cells = [f"{title}, {seeds}", *(accuracy(runs, part) for part in parts)]
-        lines.append(f"| {' | '.join(cells)} | {against(runs)} |")
-    return "\n".join(lines) + "\n"
+        rows.append([*cells, against(runs)])
+    return pages.table(["test reviews", *counted, _AGAINST], rows)
 
 
 def by_config(records: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:

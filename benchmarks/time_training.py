@@ -7,14 +7,13 @@ computed and waited for as ``train.py`` does it.
 """
 
 import json
-import os
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from lstm_jax.host import prepare_host
+from lstm_jax.host import count_cores, prepare_host
 
 if __name__ == "__main__":
     prepare_host()
@@ -58,7 +57,7 @@ def time_config(config: Config, count: int) -> dict[str, Any]:
         "seconds_an_epoch": round(float(np.mean(seconds)) * steps, 2),
         "seconds_compiling": round(clock.stamp(snapshot.progress).compile_seconds, 2),
         "device": f"{run.task.mesh.size} x {jax.devices()[0].device_kind}",
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": count_cores(),
         "jax": jax.__version__,
     }
 

@@ -145,13 +145,13 @@ def test_the_gpu_table_has_a_row_for_each_case(speed_table):
         {"library": "torch", "train_ms": 12.34, "infer_ms": 0.5},
     ]
     cases = {"B1": {"rows": rows}, "B2": {"rows": rows[:1]}}
-    assert speed_table.make_gpu_training(cases).splitlines() == [
+    assert speed_table.MAKE["gpu-training"][1](cases).splitlines() == [
         "| training step, ms | ours | other | torch |",
         "|---|---|---|---|",
         "| B1 | **3.46** |  | 12.3 |",
         "| B2 | **3.46** |  |  |",
     ]
-    forward = speed_table.make_gpu_forward(cases).splitlines()
+    forward = speed_table.MAKE["gpu-forward"][1](cases).splitlines()
     assert forward[2] == "| B1 | 1.00 |  | **0.50** |"
 
 
